@@ -1,0 +1,1 @@
+//! Pillar three: messages and channels. It knows no transport.

@@ -1,0 +1,11 @@
+//! encke: a comet server in one small program.
+//!
+//! (The architecture page; it grows with the house.)
+
+pub mod limits;
+
+pub mod reactor;
+
+pub mod wire;
+
+pub mod hub;

@@ -1,0 +1,3 @@
+//! The program: parse the command line, call `ops`; nothing else.
+
+fn main() {}

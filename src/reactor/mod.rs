@@ -1,0 +1,1 @@
+//! Pillar one: sockets, slots and bytes. It knows no protocol.

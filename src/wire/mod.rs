@@ -1,0 +1,1 @@
+//! Pillar two: the formats. It knows no connection, no time and no socket.
