@@ -25,4 +25,60 @@ pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
 /// Bytes of a channel name. The wire surface promises it.
 pub const CHANNEL_NAME_BYTES_MAX: usize = 128;
 
+/// Connections in the table, whatever the command line asks for. Slot numbers have 20 bits in a token.
+pub const LINKS_MAX: usize = 1_000_000;
+
+/// Places beyond the table's for connections that are told that it is full. Without a place of its own
+/// such an answer could be lost to a reset.
+pub const REFUSALS_MAX: usize = 64;
+
+/// Connections that the kernel keeps for us until they are accepted.
+pub const BACKLOG: i32 = 4096;
+
+/// Events taken from the kernel at once.
+pub const EVENTS_PER_POLL_MAX: usize = 1024;
+
+/// Connections accepted in a turn.
+pub const ACCEPTS_PER_TURN_MAX: usize = 256;
+
+/// Milliseconds after which accepting is tried again when the system had no descriptor left.
+pub const ACCEPT_RETRY_MS: u64 = 100;
+
+/// Bytes of the receive buffer. There is one, for all connections.
+pub const READ_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Connections read from in a turn.
+pub const LINKS_READ_PER_TURN_MAX: usize = 1024;
+
+/// Reads from one connection in a turn. One that sends faster than that waits for the others.
+pub const READS_PER_LINK_MAX: usize = 4;
+
+/// Readers served between two rounds of writing: few enough for their links to stay in the cache.
+pub const FAN_OUT_BATCH_MAX: usize = 256;
+
+/// Connections written to in a turn. At three microseconds each this is the time for which a broadcast
+/// may delay all else.
+pub const FLUSHES_PER_TURN_MAX: usize = 1024;
+
+/// Chunks handed to one system call. The kernel's own limit is 1,024 (IOV_MAX).
+pub const SLICES_PER_WRITE_MAX: usize = 32;
+
+/// Bytes written to one connection in a turn.
+pub const WRITE_BYTES_PER_LINK_MAX: usize = 256 * 1024;
+
+/// Milliseconds that a connection whose end was asked for may take to read what waits for it.
+pub const DRAIN_MS: u64 = 10_000;
+
+/// Milliseconds that a peer may take to shut its side after we have shut ours.
+pub const LINGER_MS: u64 = 2_000;
+
+/// Bytes that a peer may send in that time.
+pub const LINGER_BYTES_MAX: u32 = 1024 * 1024;
+
+/// Milliseconds in which the program ends when it is asked to, whoever has not read his goodbye by then.
+pub const STOP_MS: u64 = 1_000;
+
+const _: () = assert!(LINKS_MAX + REFUSALS_MAX + 4 < 1 << 20);
+const _: () = assert!(SLICES_PER_WRITE_MAX <= 1024);
+const _: () = assert!(FAN_OUT_BATCH_MAX <= FLUSHES_PER_TURN_MAX);
 const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX);

@@ -1,1 +1,533 @@
 //! Pillar one: sockets, slots and bytes. It knows no protocol.
+//!
+//! One thread, one loop, and every round of it, a *turn*, goes through the same phases in the same order:
+//!
+//! ```text
+//!   poll ──► timers ──► accept ──► read ──► flush ──► reap
+//!     ▲                              │        ▲         │
+//!     │                              ▼        │         │
+//!     │                         on_read …   on_fan_out, │
+//!     │                                     on_drain    │
+//!     └──────── at once if anything was left over ◄─────┘
+//! ```
+//!
+//! Everything a handler sends while the turn goes on is only queued; the flush phase writes it, once a
+//! connection. So ten messages published in a turn are one system call a reader, and a handler never has
+//! to think of a socket that breaks under its hands. A connection ends in one place, [`Reactor::reap`].
+//!
+//! Each phase has a budget, a named bound of `limits.rs`. What a budget stopped stays in its queue, and a turn
+//! with work left over polls without waiting. That is what keeps a broadcast to a hundred thousand readers
+//! from delaying everyone else: it is served in slices with all other traffic in between.
+//!
+//! Read first: redis `ae.c` for the idea of work "before sleep"; epoll(7) on starvation.
+
+pub mod io;
+pub mod link;
+pub mod outbox;
+pub mod time;
+pub mod wheel;
+
+use std::io::{Error, ErrorKind, IoSlice, Result};
+use std::net::SocketAddr;
+
+use log::{debug, warn};
+
+use self::io::{Io, Ready};
+pub use self::link::{ConnId, Links, Phase, Why};
+use self::link::{Link, Timer};
+pub use self::outbox::Chunk;
+pub use self::time::Instant;
+use crate::limits::{
+    ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, FAN_OUT_BATCH_MAX, FLUSHES_PER_TURN_MAX, LINGER_BYTES_MAX,
+    LINGER_MS, LINKS_READ_PER_TURN_MAX, READ_BUFFER_BYTES, READS_PER_LINK_MAX, REFUSALS_MAX,
+    SLICES_PER_WRITE_MAX, STOP_MS, WRITE_BYTES_PER_LINK_MAX,
+};
+
+/// A protocol: what happens when bytes come. The reactor calls it, never the other way round.
+///
+/// For one connection the calls are: `on_open`, then any of the others, then `on_close`, each of the two
+/// exactly once and nothing after.
+pub trait Handler {
+    /// A connection was accepted.
+    fn on_open(&mut self, links: &mut Links, id: ConnId, peer: SocketAddr);
+
+    /// Bytes came. They are gone after the call: the buffer is everyone's, so that an idle connection owns
+    /// none. Who needs them longer keeps a copy, and who can't take more calls [`Links::pause`].
+    fn on_read(&mut self, links: &mut Links, id: ConnId, bytes: &[u8]);
+
+    /// The peer has shut its side. It may still be reading.
+    fn on_eof(&mut self, links: &mut Links, id: ConnId);
+
+    /// Nothing waits any more on a connection for which [`Links::want_drain`] was called.
+    fn on_drain(&mut self, links: &mut Links, id: ConnId);
+
+    /// The connection's deadline has come. It is unset now.
+    fn on_deadline(&mut self, links: &mut Links, id: ConnId);
+
+    /// A timer set with [`Links::set_timer`] has come.
+    fn on_timer(&mut self, links: &mut Links, key: u64);
+
+    /// The connection has ended; the last call for it.
+    fn on_close(&mut self, links: &mut Links, id: ConnId, why: Why);
+
+    /// The flush phase: serve up to about `budget` readers of what was published. Called until
+    /// [`Handler::has_work`] is false or the turn's budget is spent.
+    fn on_fan_out(&mut self, links: &mut Links, budget: usize);
+
+    /// A new turn has begun: the clock was read.
+    fn on_turn(&mut self, links: &mut Links);
+
+    /// The program ends: say goodbye on every connection and close it.
+    fn on_stop(&mut self, links: &mut Links);
+
+    /// Whether [`Handler::on_fan_out`] has something left to do.
+    fn has_work(&self) -> bool;
+
+    /// Connections that may be open at a time. More are told [`Handler::refusal`].
+    fn links_max(&self) -> usize;
+
+    /// What a connection is told for which there is no room.
+    fn refusal(&self) -> &'static [u8];
+}
+
+/// The loop and all its connections.
+#[derive(Debug)]
+pub struct Reactor<I: Io> {
+    io: I,
+    links: Links,
+    /// The sockets, under the slot numbers of the links.
+    streams: Vec<Option<I::Stream>>,
+    /// The one receive buffer.
+    buffer: Box<[u8]>,
+    ready: Vec<Ready>,
+    due: Vec<(Instant, Timer)>,
+    /// The listener may have connections for us.
+    acceptable: bool,
+    /// No accept before this instant: the system had no descriptor left.
+    accept_at: Instant,
+    /// The end was asked for; by then it comes, whoever still reads.
+    stop_at: Option<Instant>,
+}
+
+impl<I: Io> Reactor<I> {
+    /// A loop over `io`, without connections.
+    pub fn new(mut io: I) -> Reactor<I> {
+        let (now, wall) = io.now();
+        Reactor {
+            io,
+            links: Links::new(now, wall),
+            streams: Vec::new(),
+            buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
+            ready: Vec::new(),
+            due: Vec::new(),
+            acceptable: true,
+            accept_at: Instant::default(),
+            stop_at: None,
+        }
+    }
+
+    /// Turns until it is asked to end and all connections have ended, or the time for that is over.
+    ///
+    /// # Errors
+    /// The system's poll failed, which leaves nothing to go on with.
+    pub fn run(&mut self, handler: &mut impl Handler) -> Result<()> {
+        while !self.is_finished() {
+            self.turn(handler)?;
+        }
+        // Who has not read his goodbye by now is left without.
+        for id in self.links.ids() {
+            self.links.doom(id, Why::TimedOut);
+        }
+        self.reap(handler);
+        Ok(())
+    }
+
+    /// One turn: the six phases.
+    ///
+    /// # Errors
+    /// The system's poll failed.
+    pub fn turn(&mut self, handler: &mut impl Handler) -> Result<()> {
+        self.poll(handler)?;
+        self.timers(handler);
+        self.accept(handler);
+        self.read(handler);
+        self.flush(handler);
+        self.reap(handler);
+        Ok(())
+    }
+
+    /// Waits for events and takes note of them. Nothing is read or written here: the other phases do that,
+    /// in their order and within their budgets.
+    fn poll(&mut self, handler: &mut impl Handler) -> Result<()> {
+        let wait = self.wait_ms(handler);
+        self.ready.clear();
+        self.io.poll(&mut self.ready, wait)?;
+        let (now, wall) = self.io.now();
+        // A clock that went back for once must not pull every deadline with it.
+        self.links.now = self.links.now.max(now);
+        self.links.wall = wall;
+        self.links.stats.turns += 1;
+        handler.on_turn(&mut self.links);
+
+        let ready = std::mem::take(&mut self.ready);
+        for event in &ready {
+            match *event {
+                Ready::Listener => self.acceptable = true,
+                Ready::Stop => self.stop(handler),
+                Ready::Link { token, readable, writable, fin, dead } => {
+                    // Not found: an event for a connection that has ended since.
+                    let Some(id) = self.links.find(token) else { continue };
+                    self.note(id, readable, writable, fin, dead);
+                }
+            }
+        }
+        self.ready = ready;
+        Ok(())
+    }
+
+    fn note(&mut self, id: ConnId, readable: bool, writable: bool, fin: bool, dead: bool) {
+        let Some(link) = self.links.link(id) else { return };
+        link.readable |= readable;
+        link.writable |= writable;
+        link.fin |= fin;
+        // A paused or draining link is not read, so no read will ever meet the error.
+        let unread = link.paused || link.phase == Phase::Draining;
+        if dead && unread {
+            self.links.doom(id, Why::Broken);
+            return;
+        }
+        let Some(link) = self.links.link(id) else { return };
+        let waits = !link.outbox.is_empty() || link.hungry || link.phase == Phase::Draining;
+        if readable {
+            self.links.want_read(id);
+        }
+        if writable && waits {
+            self.links.want_write(id);
+        }
+    }
+
+    /// How long the poll may sleep.
+    fn wait_ms(&self, handler: &impl Handler) -> Option<u64> {
+        let now = self.links.now;
+        let accepts = self.acceptable && self.accept_at <= now;
+        if accepts || !self.links.run.is_empty() || !self.links.dirty.is_empty() || handler.has_work() {
+            return Some(0);
+        }
+        let accept_at = if self.acceptable { self.accept_at } else { Instant::NEVER };
+        let wheel_at = self.links.wheel.next().unwrap_or(Instant::NEVER);
+        let wake = accept_at.min(wheel_at).min(self.stop_at.unwrap_or(Instant::NEVER));
+        (wake != Instant::NEVER).then(|| wake.since(now).max(1))
+    }
+
+    fn timers(&mut self, handler: &mut impl Handler) {
+        let mut due = std::mem::take(&mut self.due);
+        self.links.wheel.expire(self.links.now, &mut due);
+        for (at, timer) in due.drain(..) {
+            match timer {
+                Timer::Key(key) => handler.on_timer(&mut self.links, key),
+                Timer::Link(id) if self.links.fire(id, at) => {
+                    match self.links.link(id).map(|link| link.phase) {
+                        Some(Phase::Open) => handler.on_deadline(&mut self.links, id),
+                        // It was given time to drain or linger, and that is over.
+                        Some(Phase::Draining) => self.links.doom(id, Why::TimedOut),
+                        Some(Phase::Lingering) => self.links.doom(id, Why::Finished),
+                        Some(Phase::Doomed) | None => {}
+                    }
+                }
+                Timer::Link(_) => {}
+            }
+        }
+        self.due = due;
+    }
+
+    /// Accepts what waits.
+    ///
+    /// When the system has no descriptor left, the connections stay in the backlog, and since an
+    /// edge-triggered listener will not speak of them again, we ask again after a while: neither a stall
+    /// nor a spin, however long the shortage lasts.
+    fn accept(&mut self, handler: &mut impl Handler) {
+        if !self.acceptable || self.accept_at > self.links.now || self.stop_at.is_some() {
+            return;
+        }
+        for _ in 0..ACCEPTS_PER_TURN_MAX {
+            match self.io.accept() {
+                Ok((stream, peer)) => self.open(handler, stream, peer),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.acceptable = false;
+                    return;
+                }
+                // The peer gave up while it waited; the next one may not have.
+                Err(error) if is_passing(&error) => {}
+                Err(error) => {
+                    if self.links.stats.accept_faults == 0 {
+                        warn!("can't accept connections for now: {error}; raise the limit of open files");
+                    }
+                    self.links.stats.accept_faults += 1;
+                    self.accept_at = self.links.now.after(ACCEPT_RETRY_MS);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, handler: &mut impl Handler, mut stream: I::Stream, peer: SocketAddr) {
+        self.links.stats.accepted += 1;
+        let room = self.links.len() < handler.links_max();
+        if !room && self.links.len() >= handler.links_max() + REFUSALS_MAX {
+            // Even the places kept for saying no are taken: dropping the stream closes it.
+            self.links.stats.refused += 1;
+            return;
+        }
+        let id = self.links.insert();
+        if let Err(error) = self.io.register(&mut stream, id.token()) {
+            debug!("{id} can't be watched: {error}");
+            self.links.remove(id);
+            return;
+        }
+        if self.streams.len() <= id.slot() {
+            self.streams.resize_with(id.slot() + 1, || None);
+        }
+        self.streams[id.slot()] = Some(stream);
+        if room {
+            handler.on_open(&mut self.links, id, peer);
+            // The request is often there already. Reading now saves a poll.
+            self.links.want_read(id);
+        } else {
+            self.links.stats.refused += 1;
+            if let Some(link) = self.links.link(id) {
+                link.refused = true;
+            }
+            self.links.send(id, handler.refusal());
+            self.links.close(id);
+        }
+    }
+
+    fn read(&mut self, handler: &mut impl Handler) {
+        let round = self.links.run.len().min(LINKS_READ_PER_TURN_MAX);
+        for _ in 0..round {
+            let Some(id) = self.links.next_run() else { return };
+            self.read_link(handler, id);
+            // What a link's own budget stopped goes to the end of the queue, behind everyone else.
+            if !cfg!(encke_broken) {
+                self.links.want_read(id);
+            }
+        }
+    }
+
+    fn read_link(&mut self, handler: &mut impl Handler, id: ConnId) {
+        for _ in 0..READS_PER_LINK_MAX {
+            let Some(link) = self.links.link(id) else { return };
+            let wanted = (link.phase == Phase::Open && !link.paused) || link.phase == Phase::Lingering;
+            if !wanted || !link.readable {
+                return;
+            }
+            let Some(stream) = self.streams[id.slot()].as_mut() else { return };
+            match self.io.read(stream, &mut self.buffer) {
+                Ok(0) => {
+                    link.readable = false;
+                    self.on_eof(handler, id);
+                    return;
+                }
+                Ok(count) => {
+                    // A short read has emptied the socket, and the next byte will be a new edge. Not so an
+                    // end that was already announced: its edge is the one we are answering.
+                    link.readable = count == self.buffer.len() || link.fin;
+                    self.links.stats.read_bytes += count as u64;
+                    self.on_bytes(handler, id, count);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    link.readable = false;
+                    return;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.links.doom(id, Why::Broken);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn on_bytes(&mut self, handler: &mut impl Handler, id: ConnId, count: usize) {
+        let Some(link) = self.links.link(id) else { return };
+        if link.phase == Phase::Lingering {
+            link.dropped = link.dropped.saturating_add(count as u32);
+            if link.dropped > LINGER_BYTES_MAX {
+                self.links.doom(id, Why::Finished);
+            }
+            return;
+        }
+        handler.on_read(&mut self.links, id, &self.buffer[..count]);
+    }
+
+    fn on_eof(&mut self, handler: &mut impl Handler, id: ConnId) {
+        let Some(link) = self.links.link(id) else { return };
+        if std::mem::replace(&mut link.eof, true) {
+            // Told before; the kernel speaks of it again because the other direction has ended as well.
+            self.links.doom(id, Why::Broken);
+            return;
+        }
+        match link.phase {
+            Phase::Lingering => self.links.doom(id, Why::Finished),
+            Phase::Open => handler.on_eof(&mut self.links, id),
+            Phase::Draining | Phase::Doomed => {}
+        }
+    }
+
+    /// Serves readers in batches and writes each batch out while its links are still in the processor's
+    /// cache.
+    fn flush(&mut self, handler: &mut impl Handler) {
+        let mut budget = FLUSHES_PER_TURN_MAX;
+        while budget > 0 {
+            if handler.has_work() {
+                handler.on_fan_out(&mut self.links, FAN_OUT_BATCH_MAX.min(budget));
+                budget = budget.saturating_sub(FAN_OUT_BATCH_MAX);
+            } else if self.links.dirty.is_empty() {
+                return;
+            }
+            // Only what is queued now: a link that wants more after its share comes in the next round.
+            let batch = self.links.dirty.len().min(FLUSHES_PER_TURN_MAX);
+            for _ in 0..batch {
+                let Some(id) = self.links.next_dirty() else { break };
+                self.flush_link(handler, id);
+            }
+            budget = budget.saturating_sub(batch);
+        }
+    }
+
+    fn flush_link(&mut self, handler: &mut impl Handler, id: ConnId) {
+        let now = self.links.now;
+        let mut sent = 0;
+        while sent < WRITE_BYTES_PER_LINK_MAX {
+            let Some(link) = self.links.link(id) else { return };
+            if link.phase == Phase::Doomed || link.phase == Phase::Lingering {
+                return;
+            }
+            if link.outbox.is_empty() {
+                if link.phase == Phase::Draining {
+                    self.linger(id);
+                    return;
+                }
+                if !std::mem::take(&mut link.hungry) {
+                    return;
+                }
+                handler.on_drain(&mut self.links, id);
+                let more = self.links.queued(id) > 0 || !self.links.is_open(id);
+                if !more {
+                    return;
+                }
+                continue;
+            }
+            let Some(stream) = self.streams[id.slot()].as_mut() else { return };
+            match write_link(&mut self.io, stream, link, now) {
+                Ok(count) => {
+                    sent += count;
+                    self.links.stats.writes += 1;
+                    self.links.stats.written_bytes += count as u64;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    self.links.doom(id, Why::Broken);
+                    return;
+                }
+            }
+        }
+        // Its share of this turn is spent.
+        self.links.want_write(id);
+    }
+
+    /// All is written: shuts our side and waits for the peer to shut its own.
+    fn linger(&mut self, id: ConnId) {
+        let deadline = self.links.now.after(LINGER_MS);
+        let at_once = self.links.stopping;
+        let Some(stream) = self.streams[id.slot()].as_mut() else { return };
+        let shut = self.io.shut(stream);
+        let Some(link) = self.links.link(id) else { return };
+        if shut.is_err() || link.eof || at_once {
+            self.links.doom(id, Why::Finished);
+            return;
+        }
+        link.phase = Phase::Lingering;
+        // A link that was paused may hold bytes that no edge will announce again.
+        link.readable = true;
+        self.links.set_deadline(id, deadline);
+        self.links.want_read(id);
+    }
+
+    /// Ends what was doomed. The only place where a connection ends.
+    ///
+    /// A handler may doom more connections from within `on_close`, so this goes on until none is left; each
+    /// is doomed once, so it ends.
+    fn reap(&mut self, handler: &mut impl Handler) {
+        while let Some(id) = self.links.doomed.pop() {
+            let Some(link) = self.links.link(id) else { continue };
+            let (why, refused) = (link.why, link.refused);
+            if !refused {
+                handler.on_close(&mut self.links, id, why);
+            }
+            self.streams[id.slot()] = None;
+            self.links.remove(id);
+            // A descriptor is free again: those who wait in the backlog need not wait for the timer.
+            self.accept_at = Instant::default();
+        }
+    }
+
+    fn stop(&mut self, handler: &mut impl Handler) {
+        if self.stop_at.is_some() {
+            return;
+        }
+        self.stop_at = Some(self.links.now.after(STOP_MS));
+        self.links.stopping = true;
+        self.acceptable = false;
+        self.io.stop_listening();
+        handler.on_stop(&mut self.links);
+        for id in self.links.ids() {
+            // Those that were already told goodbye wait for a peer that may be slow. We don't.
+            if self.links.link(id).is_some_and(|link| link.phase == Phase::Lingering) {
+                self.links.doom(id, Why::Finished);
+            }
+            self.links.close(id);
+        }
+    }
+
+    /// Whether the end was asked for and has come.
+    pub fn is_finished(&self) -> bool {
+        self.stop_at.is_some_and(|at| self.links.is_empty() || at <= self.links.now)
+    }
+
+    /// The connections.
+    pub fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// The machine it runs on.
+    pub fn io(&mut self) -> &mut I {
+        &mut self.io
+    }
+}
+
+/// One system call for what waits on `link`, as much of it as one call may carry.
+fn write_link<I: Io>(io: &mut I, stream: &mut I::Stream, link: &mut Link, now: Instant) -> Result<usize> {
+    let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE_MAX];
+    let used = link.outbox.gather(&mut slices);
+    match io.write(stream, &slices[..used]) {
+        Ok(count) => {
+            link.outbox.advance(count);
+            link.stuck = Instant::NEVER;
+            Ok(count)
+        }
+        Err(error) => {
+            if error.kind() == ErrorKind::WouldBlock {
+                link.writable = false;
+                link.stuck = link.stuck.min(now);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Whether an error of accept concerns only the connection that it would have returned (accept(2)).
+fn is_passing(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
+}

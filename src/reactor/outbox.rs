@@ -1,0 +1,187 @@
+//! What waits to be written to one connection: chunks, most of them shared with thousands of other outboxes.
+//!
+//! It knows no socket: it shows its front and is told how much of it went out.
+//!
+//! An empty outbox owns no heap, and neither does one that holds a single chunk, which is what an outbox
+//! holds nearly always: at the end of a turn a reader is given one run of bytes and the kernel takes it.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::rc::Rc;
+
+/// A run of bytes on its way out. Only a reference moves; the bytes stay where they were made.
+#[derive(Clone, Debug)]
+pub enum Chunk {
+    /// Part of the program itself.
+    Static(&'static [u8]),
+    /// Made once for many readers.
+    Shared(Rc<[u8]>),
+    /// Made for this connection alone.
+    Owned(Box<[u8]>),
+}
+
+impl Chunk {
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Chunk::Static(bytes) => bytes,
+            Chunk::Shared(bytes) => bytes,
+            Chunk::Owned(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Vec<u8>> for Chunk {
+    fn from(bytes: Vec<u8>) -> Chunk {
+        Chunk::Owned(bytes.into_boxed_slice())
+    }
+}
+
+impl From<Rc<[u8]>> for Chunk {
+    fn from(bytes: Rc<[u8]>) -> Chunk {
+        Chunk::Shared(bytes)
+    }
+}
+
+impl From<&'static [u8]> for Chunk {
+    fn from(bytes: &'static [u8]) -> Chunk {
+        Chunk::Static(bytes)
+    }
+}
+
+/// Chunks in the order in which they go out.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    first: Option<Chunk>,
+    /// Made when a second chunk has to wait, gone when it has not.
+    #[expect(clippy::box_collection, reason = "8 bytes in each of many idle outboxes, against 32")]
+    rest: Option<Box<VecDeque<Chunk>>>,
+    /// Bytes of `first` that are out already.
+    front: usize,
+    /// Bytes that wait, all chunks together.
+    cost: usize,
+}
+
+impl Outbox {
+    /// Appends `chunk`. Empty chunks are dropped: an outbox is empty just when nothing waits.
+    pub fn push(&mut self, chunk: Chunk) {
+        let bytes = chunk.as_slice().len();
+        if bytes == 0 {
+            return;
+        }
+        self.cost += bytes;
+        if self.first.is_none() {
+            self.first = Some(chunk);
+        } else {
+            self.rest.get_or_insert_default().push_back(chunk);
+        }
+    }
+
+    /// Takes note that `bytes` of what [`Outbox::gather`] showed went out.
+    ///
+    /// # Panics
+    /// If more went out than was waiting, which no kernel does.
+    pub fn advance(&mut self, bytes: usize) {
+        assert!(bytes <= self.cost, "more was written than was waiting");
+        self.cost -= bytes;
+        self.front += bytes;
+        while let Some(chunk) = &self.first {
+            let len = chunk.as_slice().len();
+            if self.front < len {
+                return;
+            }
+            self.front -= len;
+            self.first = self.rest.as_mut().and_then(|rest| rest.pop_front());
+            if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {
+                self.rest = None;
+            }
+        }
+    }
+
+    /// Drops all that waits.
+    pub fn clear(&mut self) {
+        *self = Outbox::default();
+    }
+
+    /// Fills `slices` with what is next to go out and returns how many of them it used.
+    pub fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let Some(first) = &self.first else { return 0 };
+        let rest = self.rest.iter().flat_map(|rest| rest.iter().map(Chunk::as_slice));
+        let waiting = std::iter::once(&first.as_slice()[self.front..]).chain(rest);
+        let mut used = 0;
+        for (slice, bytes) in slices.iter_mut().zip(waiting) {
+            *slice = IoSlice::new(bytes);
+            used += 1;
+        }
+        used
+    }
+
+    /// Bytes that wait.
+    pub fn cost(&self) -> usize {
+        self.cost
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.cost == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(outbox: &Outbox, slices: usize) -> Vec<u8> {
+        let mut buffer = [IoSlice::new(&[]); 8];
+        let used = outbox.gather(&mut buffer[..slices]);
+        buffer[..used].iter().flat_map(|slice| slice.to_vec()).collect()
+    }
+
+    #[test]
+    fn empty_chunks_do_not_wait() {
+        let mut outbox = Outbox::default();
+        outbox.push(Chunk::Static(b""));
+        assert!(outbox.is_empty());
+        assert_eq!(outbox.gather(&mut [IoSlice::new(&[])]), 0);
+    }
+
+    #[test]
+    fn one_chunk_owns_no_queue() {
+        let mut outbox = Outbox::default();
+        outbox.push(Chunk::Static(b"one"));
+        assert!(outbox.rest.is_none());
+        outbox.advance(3);
+        assert!(outbox.is_empty() && outbox.first.is_none());
+    }
+
+    #[test]
+    fn a_short_write_ends_anywhere() {
+        let whole = b"one, two, three";
+        for cut in 0..=whole.len() {
+            let mut outbox = Outbox::default();
+            outbox.push(Chunk::Static(b"one"));
+            outbox.push(Chunk::Shared(Rc::from(&b", two"[..])));
+            outbox.push(Chunk::from(b", three".to_vec()));
+            outbox.advance(cut);
+            assert_eq!(shown(&outbox, 8), &whole[cut..]);
+            assert_eq!(outbox.cost(), whole.len() - cut);
+            outbox.advance(whole.len() - cut);
+            assert!(outbox.is_empty() && outbox.rest.is_none());
+        }
+    }
+
+    #[test]
+    fn gather_stops_where_the_slices_end() {
+        let mut outbox = Outbox::default();
+        for _ in 0..3 {
+            outbox.push(Chunk::Static(b"ab"));
+        }
+        assert_eq!(shown(&outbox, 2), b"abab");
+    }
+
+    #[test]
+    #[should_panic(expected = "more was written")]
+    fn more_than_waits_cannot_go_out() {
+        Outbox::default().advance(1);
+    }
+}
