@@ -22,6 +22,16 @@ pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of a control frame's payload. RFC 6455, section 5.5.
 pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
 
+/// Frames of one WebSocket message. Empty fragments cost a peer six bytes and grow nothing, so that the bound
+/// on a message's bytes never stops them; this one does. A 16 MiB message in fragments of 256 bytes just fits.
+pub const FRAGMENTS_MAX: u32 = 65_536;
+
+/// Bytes of a callback's name (iframe, JSONP): room for a few dotted namespaces and a generated suffix.
+pub const CALLBACK_BYTES_MAX: usize = 128;
+
+/// Bytes of padding in front of a stream. The hungriest browsers and proxies hold back 4 KiB to 8 KiB.
+pub const PAD_BYTES_MAX: usize = 16 * 1024;
+
 /// Bytes of a channel name. The wire surface promises it.
 pub const CHANNEL_NAME_BYTES_MAX: usize = 128;
 

@@ -1,1 +1,3 @@
 //! Pillar two: the formats. It knows no connection, no time and no socket.
+
+pub mod json;
