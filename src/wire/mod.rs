@@ -1,3 +1,4 @@
 //! Pillar two: the formats. It knows no connection, no time and no socket.
 
 pub mod json;
+pub mod ws;
