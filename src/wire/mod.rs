@@ -1,4 +1,5 @@
 //! Pillar two: the formats. It knows no connection, no time and no socket.
 
 pub mod json;
+pub mod message;
 pub mod ws;
