@@ -1,5 +1,6 @@
 //! Pillar two: the formats. It knows no connection, no time and no socket.
 
+pub mod handshake;
 pub mod json;
 pub mod message;
 pub mod ws;
