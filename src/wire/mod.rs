@@ -3,4 +3,5 @@
 pub mod handshake;
 pub mod json;
 pub mod message;
+pub mod sse;
 pub mod ws;
