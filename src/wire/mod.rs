@@ -3,5 +3,6 @@
 pub mod handshake;
 pub mod json;
 pub mod message;
+pub mod script;
 pub mod sse;
 pub mod ws;
