@@ -3,6 +3,7 @@
 pub mod handshake;
 pub mod json;
 pub mod message;
+pub mod ndjson;
 pub mod poll;
 pub mod script;
 pub mod sse;
