@@ -7,6 +7,13 @@
 /// what a browser with many cookies sends; a head is the one thing a peer makes us hold before we know it.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 
+/// Bytes of a method. The longest one registered, UPDATEREDIRECTREF, has 17.
+pub const METHOD_BYTES_MAX: usize = 32;
+
+/// Empty lines passed over before a request line. RFC 9112, section 2.2 asks for one at least; old clients
+/// send it after a body.
+pub const EMPTY_LINES_MAX: u8 = 2;
+
 /// Bytes of a request target. RFC 9110, section 4.1 asks for at least 8,000.
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 
@@ -92,3 +99,9 @@ const _: () = assert!(LINKS_MAX + REFUSALS_MAX + 4 < 1 << 20);
 const _: () = assert!(SLICES_PER_WRITE_MAX <= 1024);
 const _: () = assert!(FAN_OUT_BATCH_MAX <= FLUSHES_PER_TURN_MAX);
 const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX);
+
+const _: () = assert!(METHOD_BYTES_MAX + TARGET_BYTES_MAX < HEAD_BYTES_MAX);
+// The head scanner and the body decoder count in small integers.
+const _: () = assert!(HEAD_BYTES_MAX <= u32::MAX as usize);
+const _: () = assert!(CHUNK_LINE_BYTES_MAX < u16::MAX as usize);
+const _: () = assert!(TRAILER_BYTES_MAX < u16::MAX as usize);

@@ -8,3 +8,5 @@ pub mod poll;
 pub mod script;
 pub mod sse;
 pub mod ws;
+pub mod offence;
+pub mod target;
