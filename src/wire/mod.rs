@@ -8,5 +8,6 @@ pub mod poll;
 pub mod script;
 pub mod sse;
 pub mod ws;
+pub mod http;
 pub mod offence;
 pub mod target;
