@@ -8,6 +8,7 @@ pub mod poll;
 pub mod script;
 pub mod sse;
 pub mod ws;
+pub mod body;
 pub mod http;
 pub mod offence;
 pub mod target;
