@@ -11,4 +11,5 @@ pub mod ws;
 pub mod body;
 pub mod http;
 pub mod offence;
+pub mod response;
 pub mod target;
