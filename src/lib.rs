@@ -9,3 +9,5 @@ pub mod reactor;
 pub mod wire;
 
 pub mod hub;
+
+pub mod server;
