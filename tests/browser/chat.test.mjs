@@ -162,6 +162,28 @@ test("a reload shows history and no flicker", { timeout: 60_000 }, async () => {
   assert.deepEqual(await lines(bob), linesBefore, "bob saw ann leave or join");
 });
 
+test("a restart of the server is survived and shown", { timeout: 60_000 }, async () => {
+  const ann = await openPage();
+  await enter(ann, "ann");
+  for (const transport of ["websocket", "sse", "longpoll"]) {
+    await choose(ann, transport);
+    await say(ann, `before, over ${transport}`);
+    await shows(ann, `before, over ${transport}`);
+    const gaps = await ann.locator("#messages .gap").count();
+
+    await server.stop();
+    await ann.waitForSelector("#state[data-state=retrying]");
+    server = await startServer("--jsonp", "--history", "2000", "--port", String(server.port));
+    await live(ann, transport);
+    // The new server knows neither the client nor its name: the page has logged in again by itself.
+    await say(ann, `after, over ${transport}`);
+    await shows(ann, `after, over ${transport}`);
+    assert.equal(await ann.getAttribute("#messages li:last-child", "data-from"), "ann");
+    assert.equal(await ann.locator("#messages .gap").count(), gaps + 1, "the restart is shown once");
+  }
+  ann.complaints.length = 0; // refused connections are named in the console
+});
+
 test("what people write is never markup", { timeout: 60_000 }, async () => {
   const page = await openPage();
   const hostile = '<img src=x onerror="document.title=1"></script><b>bold</b> \u2028';

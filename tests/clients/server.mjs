@@ -20,9 +20,10 @@ function binary() {
   return found;
 }
 
-// Resolves to { base: "http://127.0.0.1:PORT", port, stop() } once the program says where it listens.
+// On a free port, unless the flags name one. Resolves to { base: "http://127.0.0.1:PORT", port, stop() } once the program says where it listens.
 export async function startServer(...flags) {
-  const child = spawn(binary(), ["--port", "0", ...flags], { stdio: ["ignore", "pipe", "pipe"] });
+  const port = flags.includes("--port") ? [] : ["--port", "0"];
+  const child = spawn(binary(), [...port, ...flags], { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   const exited = new Promise((resolve) => child.once("exit", (code, signal) => resolve({ code, signal })));
   const address = new Promise((resolve, reject) => {
