@@ -11,3 +11,9 @@ pub mod wire;
 pub mod hub;
 
 pub mod server;
+
+pub mod chat;
+
+pub mod ops;
+
+mod web;
