@@ -17,3 +17,5 @@ pub mod chat;
 pub mod ops;
 
 mod web;
+
+pub use ops::serve;
