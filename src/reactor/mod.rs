@@ -13,7 +13,7 @@
 //!
 //! Everything a handler sends while the turn goes on is only queued; the flush phase writes it, once a
 //! connection. So ten messages published in a turn are one system call a reader, and a handler never has
-//! to think of a socket that breaks under its hands. A connection ends in one place, [`Reactor::reap`].
+//! to think of a socket that breaks under its hands. A connection ends in one place, `reap`.
 //!
 //! Each phase has a budget, a named bound of `limits.rs`. What a budget stopped stays in its queue, and a
 //! turn with work left over polls without waiting. That is what keeps a broadcast to a hundred thousand
