@@ -414,7 +414,7 @@ function addMessage({ id, from, at, data, encoding }) {
   time.title = when.toLocaleString();
   const text = typeof data === "string" ? data : data?.text;
   const plain = typeof text === "string" && !encoding;
-  item.append(name, element("p", plain ? "text" : "text json", plain ? text : JSON.stringify(data)), time);
+  item.append(name, element("p", plain ? "text" : "text json", plain ? text : spaced(data)), time);
   addItem(item);
 }
 
@@ -443,6 +443,11 @@ function element(tag, className, text) {
   made.className = className;
   if (text !== undefined) made.textContent = text; // a text node: what people write is never markup
   return made;
+}
+
+// JSON with a space wherever a line may end; a string's own line ends are escaped and stay as they are.
+function spaced(data) {
+  return JSON.stringify(data, null, 1).replace(/\n\s*/g, " ");
 }
 
 function hue(name) {
