@@ -454,3 +454,51 @@ fn noise_changes_nothing() {
         assert_eq!((bytes.len(), got), (20_000, Got::End));
     }
 }
+
+/// The same with a handler that keeps the stream open: the old end must not be taken for a new one.
+#[test]
+fn a_half_closed_reader_is_no_broken_one() {
+    let mut stage = Stage::new(|links, id, _| links.send(id, vec![b'x'; 100_000]));
+    stage.witness.on_eof = |_, _| {};
+    let buffers = Buffers { down_sending: 1000, down_arrived: 1000, ..Buffers::default() };
+    let peer = stage.connect_over(buffers);
+    stage.write(peer, b"request");
+    stage.world().shut(peer);
+    let mut bytes = 0;
+    for _ in 0..1000 {
+        stage.world().deliver_all();
+        stage.turn();
+        bytes += stage.read(peer).0.len();
+    }
+    assert_eq!((bytes, stage.seen(0).closed), (100_000, None));
+}
+
+/// After its half-close a peer may still vanish, and nobody reads who could meet the error.
+#[test]
+fn a_reset_after_a_half_close() {
+    let mut stage = Stage::silent();
+    stage.witness.on_eof = |_, _| {};
+    let peer = stage.connect();
+    stage.world().shut(peer);
+    stage.settle();
+    assert!(stage.seen(0).ended && stage.seen(0).closed.is_none());
+    stage.world().reset(peer);
+    stage.settle();
+    assert_eq!(stage.seen(0).closed, Some(Why::Broken));
+}
+
+/// A paused connection that closes in good order has finished, not broken.
+#[test]
+fn a_paused_link_closes_in_good_order() {
+    let mut stage = Stage::new(|links, id, _| {
+        links.pause(id);
+        links.close(id);
+    });
+    let peer = stage.connect();
+    stage.write(peer, b"request");
+    stage.settle();
+    assert_eq!(stage.read(peer).1, Got::End);
+    stage.world().close(peer);
+    stage.settle();
+    assert_eq!(stage.seen(0).closed, Some(Why::Finished));
+}

@@ -190,9 +190,8 @@ impl<I: Io> Reactor<I> {
         link.readable |= readable;
         link.writable |= writable;
         link.fin |= fin;
-        // A paused or draining link is not read, so no read will ever meet the error.
-        let unread = link.paused || link.phase == Phase::Draining;
-        if dead && unread {
+        // No read will ever meet the error.
+        if dead && !link.is_heard() {
             self.links.doom(id, Why::Broken);
             return;
         }
@@ -317,8 +316,7 @@ impl<I: Io> Reactor<I> {
     fn read_link(&mut self, handler: &mut impl Handler, id: ConnId) {
         for _ in 0..READS_PER_LINK_MAX {
             let Some(link) = self.links.link(id) else { return };
-            let wanted = (link.phase == Phase::Open && !link.paused) || link.phase == Phase::Lingering;
-            if !wanted || !link.readable {
+            if !link.is_heard() || !link.readable {
                 return;
             }
             let Some(stream) = self.streams[id.slot()].as_mut() else { return };
@@ -362,11 +360,7 @@ impl<I: Io> Reactor<I> {
 
     fn on_eof(&mut self, handler: &mut impl Handler, id: ConnId) {
         let Some(link) = self.links.link(id) else { return };
-        if std::mem::replace(&mut link.eof, true) {
-            // Told before; the kernel speaks of it again because the other direction has ended as well.
-            self.links.doom(id, Why::Broken);
-            return;
-        }
+        link.eof = true;
         match link.phase {
             Phase::Lingering => self.links.doom(id, Why::Finished),
             Phase::Open => handler.on_eof(&mut self.links, id),
