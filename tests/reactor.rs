@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use encke::limits::{
-    ACCEPT_RETRY_MS, DRAIN_MS, LINGER_MS, READ_BUFFER_BYTES, READS_PER_LINK_MAX, REFUSALS_MAX,
+    ACCEPT_RETRY_MS, DRAIN_MS, LINGER_MS, READ_BUFFER_BYTES, READS_PER_LINK_MAX, REFUSALS_MAX, STOP_MS,
 };
 use encke::reactor::io::Ready;
 use encke::reactor::{ConnId, Handler, Links, Reactor, Why};
@@ -501,4 +501,22 @@ fn a_paused_link_closes_in_good_order() {
     stage.world().close(peer);
     stage.settle();
     assert_eq!(stage.seen(0).closed, Some(Why::Finished));
+}
+
+/// A reader that is stuck can't hold the end up for longer than the limit; connections that come in the
+/// meantime are not accepted, and that does not make the loop spin.
+#[test]
+fn shutdown_with_a_stuck_reader() {
+    let mut stage = Stage::new(|links, id, _| links.send(id, vec![b'x'; 1_000_000]));
+    let peer = stage.connect();
+    stage.write(peer, b"go");
+    stage.settle();
+    stage.connect();
+    stage.world().stop = true;
+    stage.world().alarm_ms = u64::MAX;
+    let start = stage.world().now_ms;
+    stage.reactor.run(&mut stage.witness).expect("the simulated poll does not fail");
+    assert_eq!(stage.seen(0).closed, Some(Why::TimedOut));
+    assert_eq!(stage.witness.seen.len(), 1);
+    assert!(stage.world().now_ms - start <= STOP_MS + 32);
 }

@@ -172,7 +172,7 @@ impl<I: Io> Reactor<I> {
         let ready = std::mem::take(&mut self.ready);
         for event in &ready {
             match *event {
-                Ready::Listener => self.acceptable = true,
+                Ready::Listener => self.acceptable = self.stop_at.is_none(),
                 Ready::Stop => self.stop(handler),
                 Ready::Link { token, readable, writable, fin, dead } => {
                     // Not found: an event for a connection that has ended since.
