@@ -12,7 +12,7 @@ use encke::limits::{
     ACCEPT_RETRY_MS, DRAIN_MS, LINGER_MS, READ_BUFFER_BYTES, READS_PER_LINK_MAX, REFUSALS_MAX, STOP_MS,
 };
 use encke::reactor::io::Ready;
-use encke::reactor::{ConnId, Handler, Links, Reactor, Why};
+use encke::reactor::{ConnId, Handler, Instant, Links, Reactor, Why};
 
 use sim::kernel::{Buffers, Faults, Got, Peer, SimKernel, World};
 
@@ -519,4 +519,18 @@ fn shutdown_with_a_stuck_reader() {
     assert_eq!(stage.seen(0).closed, Some(Why::TimedOut));
     assert_eq!(stage.witness.seen.len(), 1);
     assert!(stage.world().now_ms - start <= STOP_MS + 32);
+}
+
+/// A handler that arms its idle timer after it has closed must not take the time limit of closing away.
+#[test]
+fn a_closing_link_keeps_its_limit() {
+    let mut stage = Stage::new(|links, id, _| {
+        links.send(id, vec![b'x'; 1_000_000]);
+        links.close(id);
+        links.set_deadline(id, Instant::NEVER);
+    });
+    let peer = stage.connect();
+    stage.write(peer, b"go");
+    stage.pass(DRAIN_MS + 100);
+    assert_eq!(stage.seen(0).closed, Some(Why::TimedOut));
 }

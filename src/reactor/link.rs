@@ -287,8 +287,18 @@ impl Links {
             link.deadline = Instant::NEVER;
             return true;
         }
-        self.set_deadline(id, deadline);
+        self.arm(id, deadline);
         false
+    }
+
+    /// Sets the deadline, whatever the phase.
+    pub(super) fn arm(&mut self, id: ConnId, deadline: Instant) {
+        let Some(link) = self.link(id) else { return };
+        link.deadline = deadline;
+        if deadline < link.armed {
+            link.armed = deadline;
+            self.wheel.insert(deadline, Timer::Link(id));
+        }
     }
 
     /// All connections, in the order of their slots.
@@ -321,7 +331,7 @@ impl Links {
             return;
         }
         link.phase = Phase::Draining;
-        self.set_deadline(id, deadline);
+        self.arm(id, deadline);
         self.want_write(id);
     }
 
@@ -359,16 +369,14 @@ impl Links {
         self.want_write(id);
     }
 
-    /// Replaces the connection's one deadline. [`Instant::NEVER`] takes it away.
+    /// Replaces the connection's one deadline. [`Instant::NEVER`] takes it away. Does nothing once the end was
+    /// asked for: the time for that is the reactor's.
     ///
     /// A later deadline costs a store: the entry in the wheel stays, and when it comes out it is put in
     /// again for what is left.
     pub fn set_deadline(&mut self, id: ConnId, deadline: Instant) {
-        let Some(link) = self.link(id) else { return };
-        link.deadline = deadline;
-        if deadline < link.armed {
-            link.armed = deadline;
-            self.wheel.insert(deadline, Timer::Link(id));
+        if self.is_open(id) {
+            self.arm(id, deadline);
         }
     }
 

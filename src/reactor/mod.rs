@@ -445,7 +445,7 @@ impl<I: Io> Reactor<I> {
         link.phase = Phase::Lingering;
         // A link that was paused may hold bytes that no edge will announce again.
         link.readable = true;
-        self.links.set_deadline(id, deadline);
+        self.links.arm(id, deadline);
         self.links.want_read(id);
     }
 
