@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use encke::limits::{
-    ACCEPT_RETRY_MS, DRAIN_MS, LINGER_MS, READ_BUFFER_BYTES, READS_PER_LINK_MAX, REFUSALS_MAX, STOP_MS,
+    ACCEPT_RETRY_MS, DRAIN_MS, LINGER_AT_STOP_MS, LINGER_MS, READ_BUFFER_BYTES, READS_PER_LINK_MAX,
+    REFUSALS_MAX, STOP_MS,
 };
 use encke::reactor::io::Ready;
 use encke::reactor::{ConnId, Handler, Instant, Links, Reactor, Why};
@@ -533,4 +534,34 @@ fn a_closing_link_keeps_its_limit() {
     stage.write(peer, b"go");
     stage.pass(DRAIN_MS + 100);
     assert_eq!(stage.seen(0).closed, Some(Why::TimedOut));
+}
+
+/// The end: everyone is told goodbye, nobody is waited for who has read it.
+#[test]
+fn shutdown_with_open_streams() {
+    let mut stage = Stage::silent();
+    let peers: Vec<Peer> = (0..10).map(|_| stage.connect()).collect();
+    stage.settle();
+    // One of them is sending at that moment.
+    stage.write(peers[3], b"what nobody will read");
+    stage.world().deliver_all();
+    stage.world().stop = true;
+    let start = stage.world().now_ms;
+    stage.world().alarm_ms = u64::MAX;
+    stage.turn();
+    stage.world().deliver_all();
+    for peer in &peers {
+        assert_eq!(stage.read(*peer), (b"bye".to_vec(), Got::End));
+    }
+    // All but one close at once, as browsers do.
+    for peer in &peers[1..] {
+        stage.world().close(*peer);
+    }
+    stage.world().deliver_all();
+    stage.turn();
+    assert_eq!(stage.reactor.links().len(), 1);
+    stage.reactor.run(&mut stage.witness).expect("the simulated poll does not fail");
+    let took = stage.world().now_ms - start;
+    assert!(took <= LINGER_AT_STOP_MS + 32, "it took {took} ms");
+    assert!(stage.witness.seen.iter().all(|(_, seen)| seen.closed == Some(Why::Finished)));
 }

@@ -38,9 +38,9 @@ use self::link::{Link, Timer};
 pub use self::outbox::Chunk;
 pub use self::time::Instant;
 use crate::limits::{
-    ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, FAN_OUT_BATCH_MAX, FLUSHES_PER_TURN_MAX, LINGER_BYTES_MAX,
-    LINGER_MS, LINKS_READ_PER_TURN_MAX, READ_BUFFER_BYTES, READS_PER_LINK_MAX, REFUSALS_MAX,
-    SLICES_PER_WRITE_MAX, STOP_MS, WRITE_BYTES_PER_LINK_MAX,
+    ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, FAN_OUT_BATCH_MAX, FLUSHES_PER_TURN_MAX, LINGER_AT_STOP_MS,
+    LINGER_BYTES_MAX, LINGER_MS, LINKS_READ_PER_TURN_MAX, READ_BUFFER_BYTES, READS_PER_LINK_MAX,
+    REFUSALS_MAX, SLICES_PER_WRITE_MAX, STOP_MS, WRITE_BYTES_PER_LINK_MAX,
 };
 
 /// A protocol: what happens when bytes come. The reactor calls it, never the other way round.
@@ -433,12 +433,11 @@ impl<I: Io> Reactor<I> {
 
     /// All is written: shuts our side and waits for the peer to shut its own.
     fn linger(&mut self, id: ConnId) {
-        let deadline = self.links.now.after(LINGER_MS);
-        let at_once = self.links.stopping;
+        let deadline = self.links.now.after(if self.links.stopping { LINGER_AT_STOP_MS } else { LINGER_MS });
         let Some(stream) = self.streams[id.slot()].as_mut() else { return };
         let shut = self.io.shut(stream);
         let Some(link) = self.links.link(id) else { return };
-        if shut.is_err() || link.eof || at_once {
+        if shut.is_err() || link.eof {
             self.links.doom(id, Why::Finished);
             return;
         }
@@ -477,9 +476,9 @@ impl<I: Io> Reactor<I> {
         self.io.stop_listening();
         handler.on_stop(&mut self.links);
         for id in self.links.ids() {
-            // Those that were already told goodbye wait for a peer that may be slow. We don't.
+            // Those that linger already wait for a peer that may be slow. There is less time for that now.
             if self.links.link(id).is_some_and(|link| link.phase == Phase::Lingering) {
-                self.links.doom(id, Why::Finished);
+                self.links.arm(id, self.links.now.after(LINGER_AT_STOP_MS));
             }
             self.links.close(id);
         }
