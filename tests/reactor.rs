@@ -424,7 +424,7 @@ fn time_jumps() {
     let start = stage.world().now_ms;
     stage.world().wall_ms -= 3_600_000;
     stage.pass(9_000);
-    assert_eq!(stage.seen(0).deadlines, []);
+    assert!(stage.seen(0).deadlines.is_empty());
     stage.world().wall_ms += 7_200_000;
     stage.pass(2_000);
     assert_eq!(stage.seen(0).deadlines.len(), 1);

@@ -1,5 +1,6 @@
 //! The other side of every connection: a simulated kernel, and what talks to the server through it.
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
+pub(crate) mod decode;
 pub(crate) mod kernel;
 pub(crate) mod rng;
