@@ -7,6 +7,13 @@
 /// what a browser with many cookies sends; a head is the one thing a peer makes us hold before we know it.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 
+/// Bytes of a method. The longest one registered, UPDATEREDIRECTREF, has 17.
+pub const METHOD_BYTES_MAX: usize = 32;
+
+/// Empty lines passed over before a request line. RFC 9112, section 2.2 asks for one at least; old clients
+/// send it after a body.
+pub const EMPTY_LINES_MAX: u8 = 2;
+
 /// Bytes of a request target. RFC 9110, section 4.1 asks for at least 8,000.
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 
@@ -21,6 +28,16 @@ pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
 
 /// Bytes of a control frame's payload. RFC 6455, section 5.5.
 pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
+
+/// Frames of one WebSocket message. Empty fragments cost a peer six bytes and grow nothing, so that the bound
+/// on a message's bytes never stops them; this one does. A 16 MiB message in fragments of 256 bytes just fits.
+pub const FRAGMENTS_MAX: u32 = 65_536;
+
+/// Bytes of a callback's name (iframe, JSONP): room for a few dotted namespaces and a generated suffix.
+pub const CALLBACK_BYTES_MAX: usize = 128;
+
+/// Bytes of padding in front of a stream. The hungriest browsers and proxies hold back 4 KiB to 8 KiB.
+pub const PAD_BYTES_MAX: usize = 16 * 1024;
 
 /// Bytes of a channel name. The wire surface promises it.
 pub const CHANNEL_NAME_BYTES_MAX: usize = 128;
@@ -87,3 +104,69 @@ const _: () = assert!(SLICES_PER_WRITE_MAX <= 1024);
 const _: () = assert!(FAN_OUT_BATCH_MAX <= FLUSHES_PER_TURN_MAX);
 const _: () = assert!(LINGER_AT_STOP_MS < LINGER_MS && LINGER_AT_STOP_MS < STOP_MS);
 const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX);
+
+const _: () = assert!(METHOD_BYTES_MAX + TARGET_BYTES_MAX < HEAD_BYTES_MAX);
+// The head scanner and the body decoder count in small integers.
+const _: () = assert!(HEAD_BYTES_MAX <= u32::MAX as usize);
+const _: () = assert!(CHUNK_LINE_BYTES_MAX < u16::MAX as usize);
+const _: () = assert!(TRAILER_BYTES_MAX < u16::MAX as usize);
+
+// The hub. All of these are defaults of `hub::Bounds`, which the program may be told otherwise.
+
+/// Channels open at once. A channel costs some 300 bytes beyond its messages and its readers.
+pub const CHANNELS_MAX: usize = 65_536;
+
+/// Readers joined at once: ten times the 100,000 connections one process is built for, because a client
+/// that polls keeps its reader between two polls.
+pub const READERS_MAX: usize = 1_000_000;
+
+/// Channels one reader may subscribe to. Merging them costs a step for each in every take.
+pub const SUBSCRIPTIONS_MAX: usize = 128;
+
+/// Messages a channel keeps for readers that come back.
+pub const CHANNEL_MESSAGES_MAX: usize = 1_024;
+
+/// Bytes of the messages a channel keeps, so that a few long ones can't do what many short ones may not.
+pub const CHANNEL_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes of all that all channels keep together: what a small machine can spare for its log.
+pub const LOG_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Bytes of one message's data as canonical JSON. Long enough for a page of text, short enough that one
+/// turn's messages are copied in well under a millisecond.
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
+/// Milliseconds a message is kept: a day, so that whoever closes a laptop overnight misses nothing.
+pub const MESSAGE_KEPT_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Presence events a channel keeps beside its messages. They age fast: `who` tells the state.
+pub const PRESENCE_KEPT_MAX: usize = 64;
+
+/// Users of a channel up to which single joins and leaves are told. Everyone coming and everyone told makes
+/// n² events; in a crowd of more than this nobody reads them.
+pub const PRESENCE_TOLD_MAX: usize = 500;
+
+/// Milliseconds an idempotency key is remembered. The wire surface promises at least five minutes.
+pub const KEY_KEPT_MS: u64 = 5 * 60 * 1000;
+
+/// Idempotency keys remembered at once: 400 keyed publishes a second for as long as keys are kept, in
+/// some ten megabytes.
+pub const KEYS_MAX: usize = 131_072;
+
+/// Dropped channels whose floor is remembered by name. Beyond them one common floor is kept.
+pub const TOMBSTONES_MAX: usize = 4_096;
+
+/// Readers of one channel served before the next channel that has news gets its turn.
+pub const FANOUT_SLICE: usize = 64;
+
+/// Readers without news that one step of a fan-out passes over before it comes back to its caller, which
+/// has a budget to look at.
+pub const FANOUT_PASSED_OVER_MAX: usize = 256;
+
+/// Messages joined into one run for readers at the same position. Who is further behind takes its own.
+pub const RUN_MESSAGES_MAX: usize = 64;
+
+const _: () = assert!(MESSAGE_BYTES_MAX < CHANNEL_BYTES_MAX);
+const _: () = assert!(CHANNEL_BYTES_MAX < LOG_BYTES_MAX);
+const _: () = assert!(PRESENCE_KEPT_MAX < CHANNEL_MESSAGES_MAX);
+const _: () = assert!(KEY_KEPT_MS >= 5 * 60 * 1000);

@@ -138,7 +138,7 @@ mod tests {
     fn nothing_fires_early() {
         let mut wheel = Wheel::new(at(0));
         wheel.insert(at(100), 1);
-        assert_eq!(expire(&mut wheel, 99), []);
+        assert!(expire(&mut wheel, 99).is_empty());
         assert_eq!(expire(&mut wheel, 128), [1]);
         assert!(wheel.is_empty());
     }
@@ -157,7 +157,7 @@ mod tests {
         wheel.insert(at(64), 1);
         wheel.insert(at(64 + round), 2);
         assert_eq!(expire(&mut wheel, 64), [1]);
-        assert_eq!(expire(&mut wheel, round), []);
+        assert!(expire(&mut wheel, round).is_empty());
         assert_eq!(expire(&mut wheel, round + 64), [2]);
     }
 

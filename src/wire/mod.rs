@@ -1,1 +1,15 @@
 //! Pillar two: the formats. It knows no connection, no time and no socket.
+
+pub mod body;
+pub mod handshake;
+pub mod http;
+pub mod json;
+pub mod message;
+pub mod ndjson;
+pub mod offence;
+pub mod poll;
+pub mod response;
+pub mod script;
+pub mod sse;
+pub mod target;
+pub mod ws;

@@ -1,0 +1,69 @@
+//! The audit: everything the hub keeps twice is counted again and compared.
+//!
+//! It is as slow as the hub is large, for simulators and tests; it changes nothing, and its only answer is
+//! a panic that names what doesn't hold.
+
+use std::collections::BTreeMap;
+
+use super::Hub;
+
+impl Hub {
+    /// Panics unless every cross-reference, account and bound holds.
+    pub fn audit(&self) {
+        self.audit_channels();
+        self.audit_readers();
+        self.audit_fanout();
+        self.keys.audit();
+        self.tombs.audit();
+    }
+
+    fn audit_channels(&self) {
+        let mut bytes = 0;
+        assert_eq!(self.names.len(), self.channels.len());
+        for (id, channel) in &self.channels {
+            let indexed = self.names.get(&channel.name).map(|&id| id as usize);
+            assert_eq!(indexed, Some(id), "the index of names");
+            assert!(!self.tombs.has(&channel.name), "no stone on an open grave");
+            assert!(channel.ring.latest() <= self.log.head());
+            channel.audit();
+            channel.ring.audit(&self.bounds);
+            bytes += channel.ring.bytes();
+
+            let mut users = BTreeMap::new();
+            for (index, subscriber) in channel.subscribers.iter().enumerate() {
+                let reader = &self.readers[subscriber.reader as usize];
+                let there = reader.subscriptions.as_slice()[subscriber.back as usize];
+                let there = (there.channel as usize, there.index as usize);
+                assert_eq!(there, (id, index), "the way to a reader and back");
+                if let Some(user) = &reader.user {
+                    *users.entry(user.clone()).or_insert(0) += 1;
+                }
+            }
+            assert_eq!(users, channel.users, "the users of a channel");
+        }
+        assert_eq!(bytes, self.bytes, "the account of the hub");
+    }
+
+    fn audit_readers(&self) {
+        assert!(self.readers.len() <= self.bounds.readers);
+        for (id, reader) in &self.readers {
+            let list = reader.subscriptions.as_slice();
+            assert!(list.len() <= self.bounds.subscriptions);
+            for (place, subscription) in list.iter().enumerate() {
+                let channel = &self.channels[subscription.channel as usize];
+                let there = channel.subscribers[subscription.index as usize];
+                let there = (there.reader as usize, there.back as usize);
+                assert_eq!(there, (id, place), "the way to a channel and back");
+                assert!(subscription.position <= self.log.head());
+            }
+        }
+    }
+
+    fn audit_fanout(&self) {
+        let mut queued: Vec<_> = self.dirty.iter().map(|&id| id as usize).collect();
+        queued.sort_unstable();
+        let marked = self.channels.iter().filter(|(_, c)| c.pass.queued);
+        let marked: Vec<_> = marked.map(|(id, _)| id).collect();
+        assert_eq!(queued, marked, "the queue of dirty channels");
+    }
+}

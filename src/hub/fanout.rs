@@ -1,0 +1,261 @@
+//! Fan-out: which reader is to be served next, after something was published.
+//!
+//! It knows who is due and in what order, not what serving means: the caller takes, or sends a run it has
+//! made before, or leaves a reader whose outbox is full to take when that has drained.
+//!
+//! ```text
+//!   dirty   lobby (100,000 readers)   tea (3)   news (800)
+//!             64 ─────────────────▶     3 ───▶    64 ──▶   lobby 64, news 64, lobby 64 …
+//! ```
+//!
+//! Dirty channels are served in turn, a slice of readers at a time, so a small channel never waits for a
+//! large one. Where the caller stops, for want of budget, is where the next call goes on.
+
+use std::rc::Rc;
+
+use super::message::Message;
+use super::{ChannelId, Hub, ReaderId};
+use crate::limits::{FANOUT_PASSED_OVER_MAX, FANOUT_SLICE, RUN_MESSAGES_MAX};
+
+/// A reader to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Who. Nearly always behind; now and then it has nothing left to take.
+    pub reader: ReaderId,
+    /// The channel that has news.
+    pub channel: ChannelId,
+    /// If the reader reads this channel alone and needs no gap: it is to be told exactly the entries after
+    /// `.0` up to and with `.1`, at most `RUN_MESSAGES_MAX`. All readers that are to be told the same have the
+    /// same two numbers, so they can be sent one image made from `messages`, each moved by `advance`.
+    pub run: Option<(u64, u64)>,
+}
+
+impl Hub {
+    /// The next reader to serve. Every subscriber comes up once after a publish; one that can't be served
+    /// then is its caller's to serve when it can be, for nothing but the next publish brings it up again.
+    pub fn next_due(&mut self) -> Option<Due> {
+        let mut passed_over = 0;
+        while let Some(&id) = self.dirty.front() {
+            let Some(subscriber) = self.channels[id as usize].step() else {
+                self.dirty.pop_front();
+                self.served = 0;
+                continue;
+            };
+            self.served += 1;
+            if self.served >= FANOUT_SLICE {
+                self.served = 0;
+                self.dirty.rotate_left(1);
+            }
+            let list = self.readers[subscriber.reader as usize].subscriptions.as_slice();
+            let position = list[subscriber.back as usize].position;
+            let is_behind = position < self.channels[id as usize].ring.latest();
+            if is_behind || passed_over >= FANOUT_PASSED_OVER_MAX {
+                let (reader, channel) = (ReaderId(subscriber.reader), ChannelId(id));
+                let run = self.run(reader, channel);
+                return Some(Due { reader, channel, run });
+            }
+            passed_over += 1;
+        }
+        None
+    }
+
+    /// Moves a reader over a run that it is sent. False, and nothing moved, unless the reader reads this
+    /// channel alone and what it is to be told up to `to` is just what lies after `from`.
+    pub fn advance(&mut self, reader: ReaderId, channel: ChannelId, from: u64, to: u64) -> bool {
+        let list = self.readers[reader.index()].subscriptions.as_mut_slice();
+        let [only] = list else {
+            return false;
+        };
+        if only.channel != channel.0 {
+            return false;
+        }
+        let ring = &self.channels[channel.index()].ring;
+        let is_whole = from.min(only.position) >= ring.floor() && to <= ring.latest();
+        let is_same = only.position < to && ring.after(only.position) == ring.after(from);
+        if is_whole && is_same {
+            only.position = to;
+        }
+        is_whole && is_same
+    }
+
+    /// What a channel keeps after `from`, up to and with `to`.
+    pub fn messages(&self, channel: ChannelId, from: u64, to: u64) -> impl Iterator<Item = &Rc<Message>> {
+        let ring = self.channels.get(channel.index()).map(|c| &c.ring);
+        let entries = ring.into_iter().flat_map(move |r| r.entries_from(r.after(from)));
+        entries.take_while(move |m| m.seq() <= to)
+    }
+
+    /// Whether a fan-out is under way.
+    #[must_use]
+    pub fn has_due(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Readers that joined at different times stand at different numbers with the same entries before them;
+    /// the run begins at the first of those, not at the reader's own position, so that they share it.
+    fn run(&self, reader: ReaderId, channel: ChannelId) -> Option<(u64, u64)> {
+        let [only] = self.reader(reader).subscriptions.as_slice() else {
+            return None;
+        };
+        let ring = &self.channels[channel.index()].ring;
+        if only.position < ring.floor() {
+            return None;
+        }
+        let first = ring.after(only.position);
+        if ring.len() - first > RUN_MESSAGES_MAX {
+            return None;
+        }
+        Some((ring.entry(first)?.seq() - 1, ring.latest()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Bounds, Item, Start};
+    use super::*;
+
+    fn crowd(hub: &mut Hub, name: &str, readers: usize) -> Vec<ReaderId> {
+        let mut join = || {
+            let reader = hub.join().expect("joined");
+            hub.subscribe(reader, name, Start::Now).expect("subscribed");
+            reader
+        };
+        (0..readers).map(|_| join()).collect()
+    }
+
+    fn take(hub: &mut Hub, reader: ReaderId) -> usize {
+        let mut out = Vec::new();
+        while hub.take(reader, usize::MAX, &mut out) {}
+        hub.audit();
+        out.len()
+    }
+
+    fn publish(hub: &mut Hub, name: &str) {
+        hub.publish(name, None, b"1").expect("published");
+    }
+
+    #[test]
+    fn small_channel_does_not_wait_for_a_large_one() {
+        let mut hub = Hub::new(1, Bounds::default());
+        crowd(&mut hub, "lobby", 1000);
+        let tea = crowd(&mut hub, "tea", 2);
+        publish(&mut hub, "lobby");
+        publish(&mut hub, "tea");
+        let first = std::iter::from_fn(|| hub.next_due()).take(FANOUT_SLICE + 2);
+        let first: Vec<_> = first.map(|due| due.reader).collect();
+        assert_eq!(first[FANOUT_SLICE..], tea);
+        assert_eq!(std::iter::from_fn(|| hub.next_due()).count(), 1000 - FANOUT_SLICE);
+        assert!(!hub.has_due());
+        hub.audit();
+    }
+
+    #[test]
+    fn publish_inside_a_pass_reaches_the_visited_again() {
+        let mut hub = Hub::new(1, Bounds::default());
+        let readers = crowd(&mut hub, "a", 4);
+        publish(&mut hub, "a");
+        let mut told = vec![0; 4];
+        let mut due = Vec::new();
+        while let Some(Due { reader, .. }) = hub.next_due() {
+            told[reader.index()] += take(&mut hub, reader);
+            due.push(reader);
+            if due.len() == 2 {
+                publish(&mut hub, "a");
+            }
+        }
+        assert_eq!(told, [2; 4]);
+        assert_eq!(due[..4], readers, "the last two are told both at once");
+        assert_eq!(due[4..], readers[..2]);
+    }
+
+    #[test]
+    fn leaving_inside_a_pass_skips_nobody() {
+        for gone in 0..5 {
+            let mut hub = Hub::new(1, Bounds::default());
+            let readers = crowd(&mut hub, "a", 5);
+            publish(&mut hub, "a");
+            for _ in 0..3 {
+                let due = hub.next_due().expect("due");
+                take(&mut hub, due.reader);
+            }
+            hub.leave(readers[gone]);
+            hub.audit();
+            while let Some(due) = hub.next_due() {
+                take(&mut hub, due.reader);
+            }
+            let mut left = readers.clone();
+            left.remove(gone);
+            assert!(left.iter().all(|&reader| !hub.is_behind(reader)), "{gone}");
+        }
+    }
+
+    #[test]
+    fn joining_inside_a_pass_is_no_trouble() {
+        let mut hub = Hub::new(1, Bounds::default());
+        crowd(&mut hub, "a", 2);
+        publish(&mut hub, "a");
+        let first = hub.next_due().expect("due");
+        take(&mut hub, first.reader);
+        let new = crowd(&mut hub, "a", 1);
+        let due: Vec<_> = std::iter::from_fn(|| hub.next_due()).collect();
+        assert_eq!(due.len(), 1, "who joined after has nothing to take");
+        publish(&mut hub, "a");
+        assert!(hub.is_behind(new[0]));
+    }
+
+    #[test]
+    fn run_is_shared_by_readers_at_different_numbers() {
+        let mut hub = Hub::new(1, Bounds::default());
+        crowd(&mut hub, "a", 1);
+        publish(&mut hub, "other");
+        crowd(&mut hub, "a", 1);
+        publish(&mut hub, "other");
+        publish(&mut hub, "a");
+        publish(&mut hub, "a");
+        let due: Vec<_> = std::iter::from_fn(|| hub.next_due()).collect();
+        assert_eq!(due[0].run, Some((2, 4)));
+        assert_eq!(due[1].run, Some((2, 4)));
+        let channel = due[0].channel;
+        let seqs = hub.messages(channel, 2, 4).map(|m| m.seq());
+        assert_eq!(seqs.collect::<Vec<_>>(), [3, 4]);
+        for Due { reader, .. } in due {
+            assert!(!hub.advance(reader, channel, 3, 4), "3 would be lost");
+            assert!(hub.advance(reader, channel, 2, 4));
+            assert!(!hub.advance(reader, channel, 2, 4), "nothing twice");
+            assert!(!hub.is_behind(reader));
+        }
+        hub.audit();
+    }
+
+    #[test]
+    fn no_run_across_a_gap_or_for_two_channels() {
+        let bounds = Bounds { channel_messages: 1, ..Bounds::default() };
+        let mut hub = Hub::new(1, bounds);
+        let readers = crowd(&mut hub, "a", 2);
+        hub.subscribe(readers[1], "b", Start::Now).expect("subscribed");
+        publish(&mut hub, "a");
+        let due: Vec<_> = std::iter::from_fn(|| hub.next_due()).collect();
+        assert_eq!(due[0].run, Some((0, 1)));
+        assert_eq!(due[1].run, None);
+        assert!(!hub.advance(readers[1], due[1].channel, 0, 1));
+        // The run was made, and then its message was evicted.
+        publish(&mut hub, "a");
+        assert!(!hub.advance(readers[0], due[0].channel, 0, 1));
+        assert_eq!(hub.next_due().map(|due| due.run), Some(None));
+        let mut out = Vec::new();
+        assert!(!hub.take(readers[0], usize::MAX, &mut out));
+        assert!(matches!(out[0], Item::Gap { seq: 1, .. }));
+    }
+
+    #[test]
+    fn passing_over_comes_back_to_its_caller() {
+        let mut hub = Hub::new(1, Bounds::default());
+        let readers = crowd(&mut hub, "a", 1000);
+        publish(&mut hub, "a");
+        for &reader in &readers {
+            take(&mut hub, reader);
+        }
+        let due = std::iter::from_fn(|| hub.next_due());
+        assert_eq!(due.count(), 1000 / (FANOUT_PASSED_OVER_MAX + 1));
+    }
+}

@@ -1,0 +1,235 @@
+//! A message: what it says as one JSON object, and its images, the forms in which it goes on a wire.
+//!
+//! It does not know what a wire is: an image has a slot, and whoever needs it brings the encoder.
+//! The object is RFC 8259 JSON, made once at publish, safe in a script block as it stands.
+//!
+//! ```text
+//!   Rc<Message> ── seq, epoch, kind, kept_at
+//!               ── json    {"type":"message","id":"0badcafe-7","ch":"lobby",…,"data":…}
+//!               ── images  nothing, until a first reader needs one; then IMAGES slots
+//!                            └ slot 2 ── Rc<[u8]>  shared by every reader of that wire
+//! ```
+
+use std::cell::OnceCell;
+use std::fmt::Write;
+use std::rc::Rc;
+
+use super::log::Cursor;
+use super::presence::PresenceEvent;
+
+/// Slots for images, one for each wire a message may go out on.
+pub const IMAGES: usize = 6;
+
+/// Bytes counted for a message beyond its JSON: the struct with its two reference counts, its place in a
+/// ring, and what an allocator rounds up. Images are not counted; each is about as long as the JSON, and
+/// only wires that have a reader make one.
+pub(super) const OVERHEAD_BYTES: usize = 96;
+
+const _: () = assert!(size_of::<Message>() + 2 * size_of::<usize>() + size_of::<usize>() <= 96);
+
+type Images = [OnceCell<Rc<[u8]>>; IMAGES];
+
+/// What a message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Somebody published it; it is kept within the bounds of its channel and missed with a gap.
+    Message,
+    /// Somebody came or went. A few are kept; one that is dropped is missed without a word, because the
+    /// next one, or the list of users, tells the state.
+    Presence,
+}
+
+/// When and where in the log a message is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stamp {
+    pub(super) cursor: Cursor,
+    /// Monotonic milliseconds; ages are counted from it.
+    pub(super) kept_at: u64,
+    /// Wall milliseconds since 1970; only ever told, never computed with.
+    pub(super) wall: u64,
+}
+
+/// One entry of the log. Shared by reference, never changed.
+#[derive(Debug)]
+pub struct Message {
+    seq: u64,
+    kept_at: u64,
+    epoch: u32,
+    kind: Kind,
+    json: Box<[u8]>,
+    images: OnceCell<Box<Images>>,
+}
+
+impl Message {
+    /// `data` is canonical JSON already, with `<`, U+2028 and U+2029 escaped.
+    pub(super) fn published(stamp: Stamp, ch: &str, from: Option<&str>, data: &[u8]) -> Message {
+        let room = ch.len() + from.map_or(0, str::len) + data.len();
+        let mut json = open("message", stamp.cursor, ch, room);
+        json.push_str(",\"from\":");
+        match from {
+            Some(user) => quote(&mut json, user),
+            None => json.push_str("null"),
+        }
+        number(&mut json, "at", stamp.wall);
+        json.push_str(",\"data\":");
+        let mut json = json.into_bytes();
+        json.extend_from_slice(data);
+        json.push(b'}');
+        Message::new(stamp, Kind::Message, json)
+    }
+
+    pub(super) fn presence(
+        stamp: Stamp,
+        ch: &str,
+        event: PresenceEvent,
+        user: &str,
+        count: usize,
+    ) -> Message {
+        let mut json = open("presence", stamp.cursor, ch, ch.len() + user.len());
+        json.push_str(",\"event\":");
+        quote(&mut json, event.word());
+        json.push_str(",\"user\":");
+        quote(&mut json, user);
+        number(&mut json, "count", count as u64);
+        number(&mut json, "at", stamp.wall);
+        json.push('}');
+        Message::new(stamp, Kind::Presence, json.into_bytes())
+    }
+
+    fn new(stamp: Stamp, kind: Kind, json: Vec<u8>) -> Message {
+        Message {
+            seq: stamp.cursor.seq,
+            kept_at: stamp.kept_at,
+            epoch: stamp.cursor.epoch,
+            kind,
+            // Kept for a day, so without the slack of the buffer it was written in.
+            json: json.into_boxed_slice(),
+            images: OnceCell::new(),
+        }
+    }
+
+    /// Its number in the server's one sequence; the first is 1.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The place just after it.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        Cursor { epoch: self.epoch, seq: self.seq }
+    }
+
+    /// Whether it was published or tells of a presence.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Monotonic milliseconds at which it was made.
+    #[must_use]
+    pub fn kept_at(&self) -> u64 {
+        self.kept_at
+    }
+
+    /// The whole object as it goes on a wire: UTF-8, without line breaks, safe in a script block.
+    #[must_use]
+    pub fn json(&self) -> &[u8] {
+        &self.json
+    }
+
+    /// The image in `slot` (less than [`IMAGES`]), made by `encode` for the first who asks and shared by
+    /// all who ask after. The encoder of a slot must always be the same one.
+    pub fn image(&self, slot: usize, encode: impl FnOnce(&Message) -> Vec<u8>) -> Rc<[u8]> {
+        assert!(slot < IMAGES, "no image slot {slot}");
+        let images = self.images.get_or_init(Box::default);
+        images[slot].get_or_init(|| encode(self).into()).clone()
+    }
+
+    /// What it counts for in the account of its channel.
+    pub(super) fn bytes(&self) -> usize {
+        self.json.len() + OVERHEAD_BYTES
+    }
+}
+
+/// The object up to its channel, with room for `room` bytes and what surrounds them.
+fn open(kind: &str, cursor: Cursor, ch: &str, room: usize) -> String {
+    let mut json = String::with_capacity(128 + room);
+    // Writing to a String can't fail.
+    let _ = write!(json, "{{\"type\":\"{kind}\",\"id\":\"{cursor}\",\"ch\":");
+    quote(&mut json, ch);
+    json
+}
+
+fn number(json: &mut String, name: &str, value: u64) {
+    // Writing to a String can't fail.
+    let _ = write!(json, ",\"{name}\":{value}");
+}
+
+/// A JSON string (RFC 8259, section 7). Beyond what JSON asks for, `<` is escaped, so that no `</script>`
+/// can stand in it, and the two line separators that older JavaScript forbids in a string literal.
+fn quote(json: &mut String, text: &str) {
+    json.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => json.push_str("\\\""),
+            '\\' => json.push_str("\\\\"),
+            '\0'..='\x1f' | '<' | '\u{2028}' | '\u{2029}' => {
+                // Writing to a String can't fail.
+                let _ = write!(json, "\\u{:04x}", u32::from(c));
+            }
+            _ => json.push(c),
+        }
+    }
+    json.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    const STAMP: Stamp =
+        Stamp { cursor: Cursor { epoch: 0x0bad_cafe, seq: 7 }, kept_at: 5, wall: 1_700_000_000_000 };
+
+    #[test]
+    fn json_of_each_kind() {
+        let text = |message: &Message| String::from_utf8_lossy(message.json()).into_owned();
+        let message = Message::published(STAMP, "lobby", Some("ann"), b"{\"a\":1}");
+        assert_eq!(
+            text(&message),
+            "{\"type\":\"message\",\"id\":\"0badcafe-7\",\"ch\":\"lobby\",\"from\":\"ann\",\
+             \"at\":1700000000000,\"data\":{\"a\":1}}"
+        );
+        let message = Message::published(STAMP, "a", None, b"0");
+        assert!(text(&message).contains("\"from\":null,"));
+        let presence = Message::presence(STAMP, "lobby", PresenceEvent::Join, "ann", 3);
+        assert_eq!(
+            text(&presence),
+            "{\"type\":\"presence\",\"id\":\"0badcafe-7\",\"ch\":\"lobby\",\"event\":\"join\",\
+             \"user\":\"ann\",\"count\":3,\"at\":1700000000000}"
+        );
+    }
+
+    #[test]
+    fn quote_is_safe_in_a_script() {
+        let mut json = String::new();
+        quote(&mut json, "a\"\\\n\0</script>\u{2028}\u{2029}é");
+        assert_eq!(json, "\"a\\\"\\\\\\u000a\\u0000\\u003c/script>\\u2028\\u2029é\"");
+    }
+
+    #[test]
+    fn image_is_made_once_a_slot() {
+        let message = Message::published(STAMP, "a", None, b"1");
+        let made = Cell::new(0);
+        let encode = |m: &Message| {
+            made.set(made.get() + 1);
+            m.json().to_vec()
+        };
+        let first = message.image(1, encode);
+        let second = message.image(1, encode);
+        assert!(Rc::ptr_eq(&first, &second));
+        assert!(!Rc::ptr_eq(&first, &message.image(5, encode)));
+        assert_eq!(made.get(), 2);
+    }
+}

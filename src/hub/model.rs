@@ -1,0 +1,397 @@
+//! The hub against a model: random doings under a seed, each checked against a plain list of all that was
+//! ever published, and the hub audited after each.
+//!
+//! The model does not know when something is evicted. It knows the promise: each reader is told every
+//! message once and in order, or a gap over messages that are all gone.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::{Bounds, Due, Hub, Item, Message, Once, PresenceEvent, ReaderId, Refusal, Start};
+
+const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "@f"];
+const USERS: [&str; 4] = ["ann", "bob", "cyd", "dan"];
+
+/// xorshift64*: the same numbers for the same seed everywhere.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % n
+    }
+
+    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+        from[self.below(from.len())]
+    }
+}
+
+/// What a reader was told, by channel.
+struct Watched {
+    id: ReaderId,
+    told: BTreeMap<&'static str, u64>,
+    /// All its channels were started from one cursor, and it never moved: it may resume.
+    uniform: bool,
+    /// The fan-out does not owe it a visit: the caller was told there is more.
+    owed_by_caller: bool,
+}
+
+struct Model {
+    random: Random,
+    hub: Hub,
+    now: u64,
+    /// The numbers of all messages ever published, presences aside.
+    published: BTreeMap<&'static str, Vec<u64>>,
+    readers: Vec<Watched>,
+}
+
+impl Model {
+    fn new(seed: u64) -> Model {
+        let bounds = Bounds {
+            channel_messages: 12,
+            channel_bytes: 2_500,
+            log_bytes: 9_000,
+            message_kept_ms: 3_000,
+            presences_kept: 5,
+            presence_told: 3,
+            subscriptions: 5,
+            readers: 40,
+            keys: 20,
+            key_kept_ms: 2_000,
+            ..Bounds::default()
+        };
+        Model {
+            random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
+            hub: Hub::new(0x0bad_cafe, bounds),
+            now: 0,
+            published: NAMES.map(|name| (name, Vec::new())).into(),
+            readers: Vec::new(),
+        }
+    }
+
+    fn step(&mut self) {
+        match self.random.below(100) {
+            0..30 => self.publish(),
+            30..36 => self.publish_once(),
+            36..44 => self.join(),
+            44..48 => self.leave(),
+            48..54 => self.subscribe(),
+            54..58 => self.unsubscribe(),
+            58..60 => self.seek(),
+            60..64 => self.rename(),
+            64..76 => self.take_some(),
+            76..82 => self.resume(),
+            82..90 => self.fan_out(3),
+            90..94 => self.settle(),
+            94..96 => self.age(),
+            96 => _ = self.hub.clear(self.random.pick(&NAMES)),
+            97 => self.announce(),
+            _ => _ = self.hub.sweep(self.random.below(4)),
+        }
+        self.hub.audit();
+        assert!(self.hub.bytes() <= self.hub.bounds().log_bytes);
+    }
+
+    fn publish(&mut self) {
+        let name = self.random.pick(&NAMES);
+        for _ in 0..=self.random.below(4) {
+            let data = vec![b'1'; 1 + self.random.below(400)];
+            let from = (self.random.below(2) == 0).then_some("ann");
+            let message = self.hub.publish(name, from, &data).expect("published");
+            self.note(name, message.seq());
+        }
+    }
+
+    fn publish_once(&mut self) {
+        let name = self.random.pick(&NAMES);
+        let key = self.random.below(30).to_string();
+        let once = Once { scope: self.random.pick(&USERS), key: &key };
+        match self.hub.publish_once(name, None, once, b"1") {
+            Ok(published) if published.repeated => {
+                assert!(self.published[name].contains(&published.seq));
+            }
+            Ok(published) => self.note(name, published.seq),
+            Err(refusal) => assert_eq!(refusal, Refusal::TooManyKeys),
+        }
+    }
+
+    fn note(&mut self, name: &str, seq: u64) {
+        assert!(seq <= self.hub.head());
+        let seqs = self.published.get_mut(name).expect("a known name");
+        assert!(seqs.last().is_none_or(|&last| last < seq));
+        seqs.push(seq);
+    }
+
+    /// A reader of a few channels, all from one cursor.
+    fn join(&mut self) {
+        let Ok(id) = self.hub.join() else {
+            assert_eq!(self.readers.len(), self.hub.bounds().readers);
+            return;
+        };
+        if self.random.below(2) == 0 {
+            let user = self.random.pick(&USERS);
+            self.hub.name(id, Some(user.into()));
+        }
+        let since = self.since();
+        let mut told = BTreeMap::new();
+        for _ in 0..self.random.below(5) {
+            let name = self.random.pick(&NAMES);
+            let start = Start::Since(since);
+            self.hub.subscribe(id, name, start).expect("subscribed");
+            told.insert(name, since);
+        }
+        self.readers.push(Watched { id, told, uniform: true, owed_by_caller: true });
+    }
+
+    /// Mostly a number near the head, as readers have.
+    fn since(&mut self) -> u64 {
+        let head = self.hub.head();
+        match self.random.below(3) {
+            0 => head,
+            1 => head.saturating_sub(self.random.below(60) as u64),
+            _ => self.random.below(head as usize + 1) as u64,
+        }
+    }
+
+    fn leave(&mut self) {
+        if let Some(at) = self.any_reader() {
+            let reader = self.readers.swap_remove(at);
+            self.hub.leave(reader.id);
+        }
+    }
+
+    fn subscribe(&mut self) {
+        let Some(at) = self.any_reader() else {
+            return;
+        };
+        let name = self.random.pick(&NAMES);
+        let (start, told) = self.start(name);
+        let reader = &mut self.readers[at];
+        match self.hub.subscribe(reader.id, name, start) {
+            Ok(_) => {
+                reader.told.insert(name, told);
+                reader.uniform = false;
+                reader.owed_by_caller = true;
+            }
+            Err(refusal) => assert_eq!(refusal, Refusal::TooManySubscriptions),
+        }
+    }
+
+    /// A start, and up to where it makes the reader one that was told.
+    fn start(&mut self, name: &str) -> (Start, u64) {
+        let head = self.hub.head();
+        match self.random.below(3) {
+            0 => (Start::Now, head),
+            1 => {
+                let since = self.since();
+                (Start::Since(since), since)
+            }
+            _ => {
+                let n = self.random.below(6);
+                let last = self.hub.history(name, None, n);
+                let told = last.first().map_or(head, |m| m.seq() - 1);
+                (Start::Last(n as u32), told)
+            }
+        }
+    }
+
+    fn unsubscribe(&mut self) {
+        if let Some(at) = self.any_reader() {
+            let name = self.random.pick(&NAMES);
+            let reader = &mut self.readers[at];
+            let was = reader.told.remove(name).is_some();
+            assert_eq!(self.hub.unsubscribe(reader.id, name), was);
+        }
+    }
+
+    fn seek(&mut self) {
+        if let Some(at) = self.any_reader() {
+            let since = self.since();
+            let reader = &mut self.readers[at];
+            self.hub.seek(reader.id, Start::Since(since));
+            reader.told.values_mut().for_each(|told| *told = since);
+            reader.uniform = true;
+            reader.owed_by_caller = true;
+        }
+    }
+
+    fn rename(&mut self) {
+        if let Some(at) = self.any_reader() {
+            let user = self.random.pick(&USERS);
+            let user = (self.random.below(3) > 0).then(|| Rc::from(user));
+            self.hub.name(self.readers[at].id, user);
+        }
+    }
+
+    fn announce(&mut self) {
+        let (name, user) = (self.random.pick(&NAMES), self.random.pick(&USERS));
+        self.hub.announce(name, user, PresenceEvent::Away);
+    }
+
+    fn age(&mut self) {
+        self.now += self.random.below(1_500) as u64;
+        // The wall clock jumps about, and nothing depends on it.
+        let wall = self.random.below(1 << 30) as u64;
+        self.hub.set_time(self.now, wall);
+    }
+
+    fn any_reader(&mut self) -> Option<usize> {
+        let readers = self.readers.len();
+        (readers > 0).then(|| self.random.below(readers))
+    }
+
+    fn take_some(&mut self) {
+        if let Some(at) = self.any_reader() {
+            let bytes_max = self.random.below(1_500);
+            self.take(at, bytes_max);
+        }
+    }
+
+    /// Leaves and comes back with the cursor, as a reader that changes its transport does.
+    fn resume(&mut self) {
+        let Some(at) = self.any_reader() else {
+            return;
+        };
+        if !self.readers[at].uniform {
+            return;
+        }
+        let reader = &mut self.readers[at];
+        let cursor = self.hub.position(reader.id);
+        self.hub.leave(reader.id);
+        reader.id = self.hub.join().expect("joined");
+        reader.owed_by_caller = true;
+        for name in reader.told.keys() {
+            let start = Start::Since(cursor);
+            self.hub.subscribe(reader.id, name, start).expect("resumed");
+        }
+    }
+
+    fn fan_out(&mut self, most: usize) {
+        for _ in 0..most {
+            let Some(due) = self.hub.next_due() else {
+                return;
+            };
+            let is_due = |reader: &Watched| reader.id == due.reader;
+            let at = self.readers.iter().position(is_due).expect("a reader");
+            if self.random.below(4) == 0 || !self.advance(at, due) {
+                while self.take(at, 300) {}
+            }
+        }
+    }
+
+    /// Serves all that are due; then nobody is behind but those who were told there is more.
+    fn settle(&mut self) {
+        while self.hub.has_due() {
+            self.fan_out(100);
+        }
+        for reader in &self.readers {
+            assert!(reader.owed_by_caller || !self.hub.is_behind(reader.id));
+        }
+    }
+
+    fn advance(&mut self, at: usize, due: Due) -> bool {
+        let Some((from, to)) = due.run else {
+            return false;
+        };
+        let run = self.hub.messages(due.channel, from, to);
+        let run: Vec<_> = run.cloned().collect();
+        assert!(!run.is_empty());
+        assert!(self.hub.advance(due.reader, due.channel, from, to));
+        for message in &run {
+            self.hear(at, message);
+        }
+        assert!(!self.hub.is_behind(due.reader));
+        self.readers[at].owed_by_caller = false;
+        true
+    }
+
+    fn take(&mut self, at: usize, bytes_max: usize) -> bool {
+        let id = self.readers[at].id;
+        let was_behind = self.hub.is_behind(id);
+        let mut out = Vec::new();
+        let more = self.hub.take(id, bytes_max, &mut out);
+        assert_eq!(was_behind, !out.is_empty());
+        assert_eq!(more, self.hub.is_behind(id));
+        let mut last = 0;
+        for item in &out {
+            let seq = match item {
+                Item::Message(message) => {
+                    assert!(last < message.seq(), "the order of the log");
+                    self.hear(at, message);
+                    message.seq()
+                }
+                Item::Gap { channel, seq } => {
+                    assert!(last <= *seq, "a gap in its place");
+                    let name = self.hub.channel(*channel).expect("open").name.clone();
+                    self.hear_gap(at, &name, *seq);
+                    *seq
+                }
+            };
+            last = seq;
+        }
+        self.readers[at].owed_by_caller = more;
+        self.check_position(at, more);
+        more
+    }
+
+    fn hear(&mut self, at: usize, message: &Message) {
+        let json = String::from_utf8_lossy(message.json()).into_owned();
+        let name = json.split("\"ch\":\"").nth(1).and_then(|s| s.split('"').next());
+        let name = name.expect("a channel");
+        let missed = self.untold(at, name, message.seq() - 1);
+        assert!(missed.is_empty(), "{missed:?} lost in {name}");
+        self.tell(at, name, message.seq());
+    }
+
+    fn hear_gap(&mut self, at: usize, name: &str, seq: u64) {
+        let missed = self.untold(at, name, seq);
+        assert_eq!(missed.last(), Some(&seq), "a gap ends at what is missing");
+        let kept = self.hub.history(name, None, usize::MAX);
+        assert!(kept.iter().all(|m| !missed.contains(&m.seq())));
+        self.tell(at, name, seq);
+    }
+
+    fn tell(&mut self, at: usize, name: &str, seq: u64) {
+        let told = self.readers[at].told.get_mut(name).expect("subscribed");
+        assert!(*told < seq, "{seq} twice in {name}");
+        *told = seq;
+    }
+
+    /// The messages of a channel up to `to` that a reader was not told.
+    fn untold(&self, at: usize, name: &str, to: u64) -> Vec<u64> {
+        let told = self.readers[at].told[name];
+        let seqs = self.published[name].iter().copied();
+        seqs.filter(|&seq| told < seq && seq <= to).collect()
+    }
+
+    /// Whatever up to the cursor is untold lies below a floor beyond the cursor, so that who resumes is told
+    /// the gap; and of what was told nothing lies after the cursor.
+    fn check_position(&self, at: usize, more: bool) {
+        let reader = &self.readers[at];
+        let position = self.hub.position(reader.id);
+        assert!(more || position == self.hub.head());
+        for (name, &told) in &reader.told {
+            if !self.untold(at, name, position).is_empty() {
+                let channel = self.hub.find(name).and_then(|id| self.hub.channel(id));
+                assert!(position < channel.expect("open").floor, "a cursor past {name}");
+            }
+            assert!(!reader.uniform || told <= position, "a cursor before what was told");
+        }
+    }
+}
+
+#[test]
+fn hub_keeps_its_promise_under_many_seeds() {
+    for seed in 1..=30 {
+        let mut model = Model::new(seed);
+        for _ in 0..1_200 {
+            model.step();
+        }
+        model.settle();
+        for at in 0..model.readers.len() {
+            while model.take(at, 500) {}
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! Publishing: how a message gets into a channel, how channels begin, age and end.
+//!
+//! It knows no readers beyond the mark it leaves for the fan-out.
+//!
+//! ```text
+//!   publish ─▶ bounds ─▶ open ─▶ stamp ─▶ ring ─▶ mark dirty ─▶ (fanout.rs)
+//!                         ▲                 │
+//!                     tombstone ◀── sweep ◀─┴─ evicted by count, bytes, age, or for room in the hub
+//! ```
+
+use std::rc::Rc;
+
+use super::channel::{Channel, is_name};
+use super::keys::Once;
+use super::message::{Message, Stamp};
+use super::ring::Ring;
+use super::{Bounds, Hub, Refusal, number};
+
+/// Expired keys forgotten at each keyed publish: more than the one that it adds, so that they never pile up.
+const KEYS_PER_PUBLISH: usize = 16;
+
+/// What became of a publish with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The number of the message.
+    pub seq: u64,
+    /// The message is an earlier one; nothing was published now.
+    pub repeated: bool,
+}
+
+impl Hub {
+    /// Publishes to the channel `name`, which is opened if need be. `data` is canonical JSON with `<`,
+    /// U+2028 and U+2029 escaped, at most `Bounds::message_bytes` long.
+    pub fn publish(&mut self, name: &str, from: Option<&str>, data: &[u8]) -> Result<Rc<Message>, Refusal> {
+        if data.len() > self.bounds.message_bytes {
+            return Err(Refusal::MessageTooLong);
+        }
+        let id = self.open(name)?;
+        let message = Rc::new(Message::published(self.stamp(), name, from, data));
+        self.put(id, message.clone());
+        Ok(message)
+    }
+
+    /// Publishes unless the same was published under the same key in the last `Bounds::key_kept_ms`. A
+    /// publish that was refused is not remembered: it may be tried again.
+    pub fn publish_once(
+        &mut self,
+        name: &str,
+        from: Option<&str>,
+        once: Once<'_>,
+        data: &[u8],
+    ) -> Result<Published, Refusal> {
+        self.keys.expire(self.now, KEYS_PER_PUBLISH);
+        let digest = self.keys.digest(name, once);
+        if let Some(seq) = self.keys.remembered(digest) {
+            return Ok(Published { seq, repeated: true });
+        }
+        if self.keys.is_full(&self.bounds) {
+            return Err(Refusal::TooManyKeys);
+        }
+        let seq = self.publish(name, from, data)?.seq();
+        self.keys.remember(digest, seq, self.now, &self.bounds);
+        Ok(Published { seq, repeated: false })
+    }
+
+    /// Evicts all that a channel keeps. Whether there is such a channel.
+    pub fn clear(&mut self, name: &str) -> bool {
+        let Some(&id) = self.names.get(name) else {
+            return false;
+        };
+        self.change(id as usize, |ring, _| ring.clear());
+        true
+    }
+
+    /// Looks at the next `budget` places for a channel, round and round over the turns: evicts what is too
+    /// old, drops channels without readers and messages, and forgets up to `budget` expired keys. How many
+    /// channels it dropped.
+    pub fn sweep(&mut self, budget: usize) -> usize {
+        let now = self.now;
+        let before = self.channels.len();
+        self.keys.expire(now, budget);
+        for _ in 0..budget.min(self.channels.capacity()) {
+            let id = self.turn_hand();
+            if self.channels.contains(id) {
+                self.change(id, |ring, bounds| ring.expire(bounds, now));
+                if self.channels[id].is_idle() {
+                    self.drop_channel(id);
+                }
+            }
+        }
+        before - self.channels.len()
+    }
+
+    /// The channel `name`, opened if need be.
+    pub(super) fn open(&mut self, name: &str) -> Result<usize, Refusal> {
+        if let Some(&id) = self.names.get(name) {
+            return Ok(id as usize);
+        }
+        if !is_name(name) {
+            return Err(Refusal::BadChannelName);
+        }
+        if self.channels.len() >= self.bounds.channels {
+            return Err(Refusal::TooManyChannels);
+        }
+        let name: Rc<str> = name.into();
+        let own = self.tombs.lift(&name);
+        let channel = Channel::new(name.clone(), own, self.tombs.forgotten());
+        let id = self.channels.insert(channel);
+        self.names.insert(name, number(id));
+        Ok(id)
+    }
+
+    fn drop_channel(&mut self, id: usize) {
+        // Presences may be left, and count.
+        self.change(id, |ring, _| ring.clear());
+        let channel = self.channels.remove(id);
+        self.names.remove(&channel.name);
+        if channel.has_own_floor() {
+            self.tombs.lay(&channel.name, channel.ring.floor());
+        }
+    }
+
+    /// Takes the next number of the log; what is stamped must be put.
+    pub(super) fn stamp(&mut self) -> Stamp {
+        Stamp { cursor: self.log.advance(), kept_at: self.now, wall: self.wall }
+    }
+
+    /// Appends to a channel, makes room, and leaves word for the fan-out.
+    pub(super) fn put(&mut self, id: usize, message: Rc<Message>) {
+        self.change(id, |ring, bounds| ring.push(message, bounds));
+        self.make_room(id);
+        if self.channels[id].mark() {
+            self.dirty.push_back(number(id));
+        }
+    }
+
+    /// Over the bound of the whole hub, channels give up their oldest eighth in turn, whichever the hand
+    /// points at: no order of all messages by age has to be kept for a case that is rare. The channel just
+    /// published to keeps that message.
+    fn make_room(&mut self, newest: usize) {
+        let mut fruitless = 0;
+        while self.bytes > self.bounds.log_bytes && fruitless <= self.channels.capacity() {
+            let id = self.turn_hand();
+            let spared = usize::from(id == newest);
+            let shed = self.channels.contains(id) && self.change(id, |ring, _| ring.shed(spared));
+            fruitless = if shed { 0 } else { fruitless + 1 };
+        }
+    }
+
+    fn turn_hand(&mut self) -> usize {
+        let id = self.hand;
+        self.hand = (id + 1) % self.channels.capacity().max(1);
+        id
+    }
+
+    /// The one way to change a ring: the hub's account follows it.
+    fn change<T>(&mut self, id: usize, how: impl FnOnce(&mut Ring, &Bounds) -> T) -> T {
+        let ring = &mut self.channels[id].ring;
+        let before = ring.bytes();
+        let told = how(ring, &self.bounds);
+        self.bytes = self.bytes - before + ring.bytes();
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Item, ReaderId, Start};
+    use super::*;
+
+    fn publish(hub: &mut Hub, name: &str) -> u64 {
+        let message = hub.publish(name, None, b"1").expect("published");
+        hub.audit();
+        message.seq()
+    }
+
+    fn since(hub: &mut Hub, name: &str, seq: u64) -> (ReaderId, Vec<Item>) {
+        let reader = hub.join().expect("joined");
+        hub.subscribe(reader, name, Start::Since(seq)).expect("subscribed");
+        let mut out = Vec::new();
+        assert!(!hub.take(reader, usize::MAX, &mut out));
+        hub.audit();
+        (reader, out)
+    }
+
+    fn sweep(hub: &mut Hub) -> usize {
+        let dropped = hub.sweep(usize::MAX);
+        hub.audit();
+        dropped
+    }
+
+    #[test]
+    fn refusals_change_nothing() {
+        let bounds =
+            Bounds { channels: 1, readers: 1, subscriptions: 1, message_bytes: 3, ..Bounds::default() };
+        let mut hub = Hub::new(1, bounds);
+        assert_eq!(hub.publish("a/b", None, b"1").err(), Some(Refusal::BadChannelName));
+        assert_eq!(hub.publish("a", None, b"1234").err(), Some(Refusal::MessageTooLong));
+        assert_eq!(hub.channels().count(), 0);
+        assert_eq!(publish(&mut hub, "a"), 1);
+        assert_eq!(hub.publish("b", None, b"1").err(), Some(Refusal::TooManyChannels));
+        let reader = hub.join().expect("joined");
+        assert_eq!(hub.join(), Err(Refusal::TooManyReaders));
+        let subscribed = hub.subscribe(reader, "b", Start::Now);
+        assert_eq!(subscribed, Err(Refusal::TooManyChannels));
+        hub.subscribe(reader, "a", Start::Now).expect("subscribed");
+        let subscribed = hub.subscribe(reader, "b", Start::Now);
+        assert_eq!(subscribed, Err(Refusal::TooManySubscriptions));
+        assert_eq!(hub.head(), 1);
+        hub.audit();
+    }
+
+    #[test]
+    fn key_makes_a_repeated_publish_one() {
+        let bounds = Bounds { keys: 2, ..Bounds::default() };
+        let mut hub = Hub::new(1, bounds);
+        let once = |key| Once { scope: "ann", key };
+        let mut publish = |now, key| {
+            hub.set_time(now, 0);
+            let published = hub.publish_once("a", Some("ann"), once(key), b"1");
+            hub.audit();
+            published.map(|p| (p.seq, p.repeated))
+        };
+        assert_eq!(publish(0, "x"), Ok((1, false)));
+        assert_eq!(publish(200_000, "y"), Ok((2, false)));
+        assert_eq!(publish(299_999, "x"), Ok((1, true)));
+        assert_eq!(publish(300_000, "z"), Err(Refusal::TooManyKeys));
+        assert_eq!(publish(300_001, "x"), Ok((3, false)));
+        assert_eq!(publish(300_001, "y"), Ok((2, true)));
+    }
+
+    #[test]
+    fn refused_publish_does_not_use_up_its_key() {
+        let bounds = Bounds { channels: 0, ..Bounds::default() };
+        let mut hub = Hub::new(1, bounds);
+        let once = Once { scope: "", key: "x" };
+        for _ in 0..2 {
+            let published = hub.publish_once("a", None, once, b"1");
+            assert_eq!(published, Err(Refusal::TooManyChannels));
+        }
+    }
+
+    #[test]
+    fn wall_clock_set_back_harms_nothing() {
+        let bounds = Bounds { message_kept_ms: 1000, ..Bounds::default() };
+        let mut hub = Hub::new(1, bounds);
+        hub.set_time(10_000, 1_700_000_000_000);
+        publish(&mut hub, "a");
+        hub.set_time(10_500, 1_699_996_400_000);
+        publish(&mut hub, "a");
+        assert_eq!(hub.history("a", None, 9).len(), 2);
+        hub.set_time(11_001, 1_699_996_400_501);
+        sweep(&mut hub);
+        let left = hub.history("a", None, 9);
+        assert_eq!(left.len(), 1);
+        let json = String::from_utf8_lossy(left[0].json()).into_owned();
+        assert!(json.contains("\"at\":1699996400000,"));
+    }
+
+    #[test]
+    fn tombstone_tells_what_was_missed_and_no_more() {
+        let mut hub = Hub::new(1, Bounds::default());
+        publish(&mut hub, "a");
+        let missed = publish(&mut hub, "a");
+        publish(&mut hub, "b");
+        assert!(hub.clear("a"));
+        assert!(!hub.clear("c"));
+        assert_eq!(sweep(&mut hub), 1);
+        assert!(hub.find("a").is_none());
+        // Who was there after the last message missed nothing, however often the channel ends.
+        for _ in 0..2 {
+            let (reader, out) = since(&mut hub, "a", missed);
+            assert!(out.is_empty());
+            hub.leave(reader);
+            assert_eq!(sweep(&mut hub), 1);
+        }
+        let (_, out) = since(&mut hub, "a", missed - 1);
+        assert!(matches!(out[..], [Item::Gap { seq, .. }] if seq == missed));
+        let (_, out) = since(&mut hub, "never", 0);
+        assert!(out.is_empty());
+    }
+
+    #[test]
+    fn fallen_tombstone_is_never_silence() {
+        let bounds = Bounds { tombstones: 1, ..Bounds::default() };
+        let mut hub = Hub::new(1, bounds);
+        let missed = publish(&mut hub, "a");
+        hub.clear("a");
+        sweep(&mut hub);
+        publish(&mut hub, "b");
+        hub.clear("b");
+        sweep(&mut hub); // the stone of a falls
+        let (reader, out) = since(&mut hub, "a", 0);
+        assert!(matches!(out[..], [Item::Gap { seq, .. }] if seq == missed));
+        // What is only lent lays no stone: that of b still stands.
+        hub.leave(reader);
+        assert_eq!(sweep(&mut hub), 1);
+        let (_, out) = since(&mut hub, "b", 0);
+        assert!(matches!(out[..], [Item::Gap { seq: 2, .. }]));
+    }
+
+    #[test]
+    fn channel_with_readers_or_messages_stays() {
+        let mut hub = Hub::new(1, Bounds::default());
+        let (reader, _) = since(&mut hub, "a", 0);
+        publish(&mut hub, "b");
+        assert_eq!(sweep(&mut hub), 0);
+        // A join and a leave alone don't keep it.
+        hub.name(reader, Some("ann".into()));
+        hub.leave(reader);
+        while hub.next_due().is_some() {}
+        assert_eq!(sweep(&mut hub), 1);
+        assert!(hub.find("b").is_some());
+    }
+
+    #[test]
+    fn hub_makes_room_among_all_channels() {
+        let bounds = Bounds { log_bytes: 2_000, ..Bounds::default() };
+        let mut hub = Hub::new(1, bounds);
+        let (reader, _) = since(&mut hub, "c0", 0);
+        for i in 0..100 {
+            let newest = publish(&mut hub, &format!("c{}", i % 7));
+            assert!(hub.bytes() <= 2_000);
+            let kept = hub.history(&format!("c{}", i % 7), None, 1);
+            assert_eq!(kept[0].seq(), newest);
+        }
+        let mut out = Vec::new();
+        hub.take(reader, usize::MAX, &mut out);
+        assert!(matches!(out[0], Item::Gap { .. }));
+    }
+}

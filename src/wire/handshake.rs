@@ -1,0 +1,255 @@
+//! The WebSocket opening handshake, server's side.
+//!
+//! It does not know how a request was read ([`Request`] is all it asks of one), nor who may connect: origins
+//! and tokens are the server's business.
+//!
+//! Read first: RFC 6455, section 4.2; RFC 9110, section 7.8, on `Upgrade`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest as _, Sha1};
+
+/// Appended to the client's key before it is hashed, so that no cache or web server answers by accident.
+/// RFC 6455, section 1.3.
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Bytes of the nonce that a key encodes, and of its base64.
+const NONCE_BYTES: usize = 16;
+const KEY_BYTES: usize = 24;
+
+/// Bytes of `Sec-WebSocket-Accept`: the base64 of a SHA-1.
+const ACCEPT_BYTES: usize = 28;
+
+/// Of a request head what the handshake looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The method.
+    pub method: &'a [u8],
+    /// The request is HTTP/1.1, not 1.0.
+    pub http11: bool,
+    /// A token of `Upgrade` is `websocket`, in whatever case.
+    pub upgrade_has_websocket: bool,
+    /// A token of `Connection` is `upgrade`, in whatever case.
+    pub connection_has_upgrade: bool,
+    /// The value of `Sec-WebSocket-Key`.
+    pub key: Option<&'a [u8]>,
+    /// There is more than one `Sec-WebSocket-Key`.
+    pub key_doubled: bool,
+    /// The value of `Sec-WebSocket-Version`.
+    pub version: Option<&'a [u8]>,
+}
+
+/// Why a request does not become a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Not a GET.
+    WrongMethod,
+    /// HTTP/1.0.
+    OldHttp,
+    /// An ordinary request at a WebSocket's address.
+    NotAnUpgrade,
+    /// A version of the protocol other than 13, or none.
+    WrongVersion,
+    /// No key.
+    NoKey,
+    /// More than one key.
+    DoubledKey,
+    /// A key that is not the base64 of 16 bytes.
+    BadKey,
+}
+
+impl Refusal {
+    /// The status of the answer.
+    pub fn status(self) -> u16 {
+        match self {
+            Refusal::WrongMethod => 405,
+            Refusal::OldHttp | Refusal::NotAnUpgrade | Refusal::WrongVersion => 426,
+            Refusal::NoKey | Refusal::DoubledKey | Refusal::BadKey => 400,
+        }
+    }
+
+    /// The `code` of the problem document.
+    pub fn code(self) -> &'static str {
+        match self {
+            Refusal::WrongMethod => "method_not_allowed",
+            Refusal::OldHttp => "http_version",
+            Refusal::NotAnUpgrade => "upgrade_required",
+            Refusal::WrongVersion => "websocket_version",
+            Refusal::NoKey | Refusal::DoubledKey | Refusal::BadKey => "websocket_key",
+        }
+    }
+
+    /// What to do about it.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Refusal::WrongMethod => "A WebSocket is opened with GET.",
+            Refusal::OldHttp => "A WebSocket is opened over HTTP/1.1; a proxy may have made this HTTP/1.0.",
+            Refusal::NotAnUpgrade => {
+                "This address speaks WebSocket: send Connection: Upgrade and Upgrade: websocket; \
+                 a proxy must pass both on."
+            }
+            Refusal::WrongVersion => "Send Sec-WebSocket-Version: 13.",
+            Refusal::NoKey => "Send a Sec-WebSocket-Key.",
+            Refusal::DoubledKey => "Send Sec-WebSocket-Key once.",
+            Refusal::BadKey => "Sec-WebSocket-Key must be the base64 of 16 random bytes.",
+        }
+    }
+
+    /// The fields the answer owes its status.
+    pub fn fields(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            // RFC 9110, section 15.5.6: a 405 names what is allowed.
+            Refusal::WrongMethod => &[("Allow", "GET")],
+            // RFC 9110, section 15.5.22: a 426 names the protocol; section 7.8: and so does Connection.
+            Refusal::OldHttp | Refusal::NotAnUpgrade => {
+                &[("Upgrade", "websocket"), ("Connection", "Upgrade")]
+            }
+            // RFC 6455, section 4.4: a client of another version learns ours.
+            Refusal::WrongVersion => {
+                &[("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13")]
+            }
+            Refusal::NoKey | Refusal::DoubledKey | Refusal::BadKey => &[],
+        }
+    }
+}
+
+/// A handshake that holds: the value of `Sec-WebSocket-Accept`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accept([u8; ACCEPT_BYTES]);
+
+/// Checks a request against RFC 6455, section 4.2.1. Item 2, the host, is every request's duty and checked with
+/// the head.
+pub fn check(request: &Request<'_>) -> Result<Accept, Refusal> {
+    // Item 1: GET, and HTTP/1.1 or higher. RFC 9110, section 7.8, has Upgrade ignored in HTTP/1.0.
+    if request.method != b"GET" {
+        return Err(Refusal::WrongMethod);
+    }
+    if !request.http11 {
+        return Err(Refusal::OldHttp);
+    }
+    // Items 3 and 4.
+    if !request.upgrade_has_websocket || !request.connection_has_upgrade {
+        return Err(Refusal::NotAnUpgrade);
+    }
+    // Item 6. Before the key: a client of another version may well have another kind of key.
+    if request.version != Some(b"13") {
+        return Err(Refusal::WrongVersion);
+    }
+    // Item 5. Section 11.3.1: the field appears once.
+    if request.key_doubled {
+        return Err(Refusal::DoubledKey);
+    }
+    let key = request.key.ok_or(Refusal::NoKey)?;
+    if !is_key(key) {
+        return Err(Refusal::BadKey);
+    }
+    Ok(Accept(accept_key(key)))
+}
+
+/// The proof that the server read the key: base64 of the SHA-1 of key and GUID. RFC 6455, section 4.2.2.
+pub fn accept_key(key: &[u8]) -> [u8; ACCEPT_BYTES] {
+    let hash = Sha1::new().chain_update(key).chain_update(GUID).finalize();
+    let mut accept = [0; ACCEPT_BYTES];
+    let written = STANDARD.encode_slice(hash, &mut accept);
+    debug_assert_eq!(written, Ok(ACCEPT_BYTES), "twenty octets are 28 of base64");
+    accept
+}
+
+/// Writes the head that turns the connection into a WebSocket. RFC 6455, section 4.2.2.
+///
+/// `protocol` is the one chosen from the server's own list, hence static: a client's bytes never come back in
+/// a field.
+pub fn emit(accept: Accept, protocol: Option<&'static str>, out: &mut Vec<u8>) {
+    out.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
+    );
+    out.extend_from_slice(b"Sec-WebSocket-Accept: ");
+    out.extend_from_slice(&accept.0);
+    if let Some(protocol) = protocol {
+        out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
+        out.extend_from_slice(protocol.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n\r\n");
+}
+
+/// Whether `key` is the base64 of sixteen bytes.
+fn is_key(key: &[u8]) -> bool {
+    // The engine wants room for whole groups of three bytes, padding included.
+    let mut nonce = [0; NONCE_BYTES + 2];
+    key.len() == KEY_BYTES && STANDARD.decode_slice(key, &mut nonce) == Ok(NONCE_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: Request<'_> = Request {
+        method: b"GET",
+        http11: true,
+        upgrade_has_websocket: true,
+        connection_has_upgrade: true,
+        key: Some(b"dGhlIHNhbXBsZSBub25jZQ=="),
+        key_doubled: false,
+        version: Some(b"13"),
+    };
+
+    #[test]
+    fn rfc6455_1_3_vector() {
+        assert_eq!(&accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="), b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn an_accepted_request_gets_its_head() {
+        let accept = check(&GOOD).expect("accepted");
+        let mut out = Vec::new();
+        emit(accept, None, &mut out);
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+        );
+        out.clear();
+        emit(accept, Some("chat"), &mut out);
+        assert!(out.ends_with(b"xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n"));
+    }
+
+    #[test]
+    fn every_refusal_has_its_cause() {
+        let refused = |request: Request<'_>| check(&request).expect_err("refused");
+        assert_eq!(refused(Request { method: b"POST", ..GOOD }), Refusal::WrongMethod);
+        assert_eq!(refused(Request { method: b"get", ..GOOD }), Refusal::WrongMethod);
+        assert_eq!(refused(Request { http11: false, ..GOOD }), Refusal::OldHttp);
+        assert_eq!(refused(Request { upgrade_has_websocket: false, ..GOOD }), Refusal::NotAnUpgrade);
+        assert_eq!(refused(Request { connection_has_upgrade: false, ..GOOD }), Refusal::NotAnUpgrade);
+        assert_eq!(refused(Request { version: None, ..GOOD }), Refusal::WrongVersion);
+        assert_eq!(refused(Request { version: Some(b"8"), ..GOOD }), Refusal::WrongVersion);
+        assert_eq!(refused(Request { version: Some(b"13, 8"), ..GOOD }), Refusal::WrongVersion);
+        assert_eq!(refused(Request { key_doubled: true, ..GOOD }), Refusal::DoubledKey);
+        assert_eq!(refused(Request { key: None, ..GOOD }), Refusal::NoKey);
+    }
+
+    #[test]
+    fn a_key_is_the_base64_of_sixteen_bytes() {
+        let keys: [&[u8]; 7] = [
+            b"",
+            b"dGhlIHNhbXBsZSBub25jZQ",
+            b"dGhlIHNhbXBsZSBub25jZQ= ",
+            b"dGhlIHNhbXBsZSBub25jZTEy",
+            b"dGhlIHNhbXBsZSBub25jZQ==dGhl",
+            b"dGhlIHNhbXBsZSBub25j*Q==",
+            b"dGhlIHNhbXBsZSBub25jZR==",
+        ];
+        for key in keys {
+            assert_eq!(check(&Request { key: Some(key), ..GOOD }), Err(Refusal::BadKey), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn refusals_say_what_their_status_owes() {
+        assert_eq!((Refusal::NotAnUpgrade.status(), Refusal::WrongVersion.status()), (426, 426));
+        assert!(Refusal::NotAnUpgrade.fields().contains(&("Upgrade", "websocket")));
+        assert!(Refusal::WrongVersion.fields().contains(&("Sec-WebSocket-Version", "13")));
+        assert_eq!(Refusal::BadKey.status(), 400);
+        assert_eq!(Refusal::WrongMethod.fields(), [("Allow", "GET")]);
+    }
+}

@@ -1,0 +1,860 @@
+//! The request side of HTTP/1.0 and HTTP/1.1: where a head ends, what it says, how long its body is.
+//!
+//! It knows no connection, no route and no answer. httparse takes the field lines apart; the request line
+//! and everything that decides where a request ends is decided here, and decided strictly: whatever two
+//! programs in a row could read in two ways is refused.
+//!
+//! ```text
+//! socket bytes -> HeadScanner -> Head -> framing -> body::Decoder
+//!                 (ends where?)  (says what?)       (how long?)
+//! ```
+//!
+//! Read first: RFC 9112, sections 2 to 6 and 11; RFC 9110, sections 5, 7 and 10.1.1.
+
+use std::fmt;
+
+use super::target;
+use crate::limits::{EMPTY_LINES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, METHOD_BYTES_MAX, TARGET_BYTES_MAX};
+
+pub use super::offence::Offence;
+
+/// Finds the end of a request head in a buffer that grows.
+///
+/// Every byte is looked at once, whatever the pieces it comes in, so a head that dribbles in costs what a
+/// whole one costs. Line ends, folding and lengths are judged on the way: a peer that breaks them is told
+/// at the offending byte, not after sixteen kilobytes.
+///
+/// ```text
+/// Start --> Method --SP--> Target --SP--> Version --CR--> LineCr --LF--> LineStart --CR--> EndCr
+///  |  ^                                                     ^                |                |
+/// CR  LF                                                    '-----CR--- Field'               LF
+///  v  |                                                                                       v
+/// EmptyCr                                                                                    Done
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct HeadScanner {
+    /// Bytes judged so far.
+    seen: u32,
+    /// Where the method, then the target begins.
+    mark: u32,
+    empty_lines: u8,
+    state: ScanState,
+}
+
+// One lies in every connection's slot.
+const _: () = assert!(size_of::<HeadScanner>() <= 16);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ScanState {
+    Start,
+    EmptyCr,
+    Method,
+    Target,
+    Version,
+    LineCr,
+    LineStart,
+    Field,
+    EndCr,
+    Done,
+}
+
+impl HeadScanner {
+    /// A scanner at the first byte of a request.
+    pub fn new() -> HeadScanner {
+        HeadScanner { seen: 0, mark: 0, empty_lines: 0, state: ScanState::Start }
+    }
+
+    /// Goes on where the last call stopped; `buf` begins at the same byte each time. Returns the length of
+    /// the head, empty lines before it and the one behind it included, or `None` while the head is not
+    /// complete. Repeating a call repeats its answer.
+    pub fn scan(&mut self, buf: &[u8]) -> Result<Option<usize>, Offence> {
+        let end = buf.len().min(HEAD_BYTES_MAX);
+        while let Some(&byte) = buf[..end].get(self.seen as usize) {
+            if self.state == ScanState::Done {
+                break;
+            }
+            self.state = self.step(byte)?;
+            self.seen += 1;
+            if self.state == ScanState::Field {
+                // Most bytes of most heads; no run is longer than HEAD_BYTES_MAX.
+                self.seen += text_run(&buf[self.seen as usize..end]) as u32;
+            }
+        }
+        match self.state {
+            ScanState::Done => Ok(Some(self.seen as usize)),
+            _ if end == HEAD_BYTES_MAX => Err(Offence::HeadTooLong),
+            _ => Ok(None),
+        }
+    }
+
+    /// Changes nothing but the state unless the byte is accepted.
+    fn step(&mut self, byte: u8) -> Result<ScanState, Offence> {
+        use ScanState::*;
+        match (self.state, byte) {
+            // RFC 9112, section 2.2: empty lines before the request line are passed over, within reason.
+            (Start, b'\r') if self.empty_lines == EMPTY_LINES_MAX => Err(Offence::EmptyLines),
+            (Start, b'\r') => Ok(EmptyCr),
+            (EmptyCr, b'\n') => {
+                self.empty_lines += 1;
+                Ok(Start)
+            }
+
+            // RFC 9112, section 2.2: it allows a bare LF as a line end, and forbids a bare CR. Not all
+            // programs in front of us allow the first; both are refused.
+            (LineCr, b'\n') => Ok(LineStart),
+            (EndCr, b'\n') => Ok(Done),
+            (EmptyCr | LineCr | EndCr, _) => Err(Offence::BareCarriageReturn),
+            (_, b'\n') => Err(Offence::BareLineFeed),
+            (LineStart, b'\r') => Ok(EndCr),
+            (_, b'\r') => Ok(LineCr),
+
+            // RFC 9112, section 5.2; behind the request line, section 2.2.
+            (LineStart, b' ' | b'\t') => Err(Offence::ObsoleteFolding),
+            // RFC 9110, section 5.5: NUL and its kin are dangerous everywhere.
+            (_, 0..=8 | 0x0b..=0x1f | 0x7f) => Err(Offence::ControlByte),
+
+            (Start, _) if is_token_byte(byte) => {
+                self.mark = self.seen;
+                Ok(Method)
+            }
+            (Method, b' ') => {
+                self.mark = self.seen + 1;
+                Ok(Target)
+            }
+            (Start | Method, _) if !is_token_byte(byte) => Err(Offence::InvalidMethod),
+            (Method, _) if self.since_mark() >= METHOD_BYTES_MAX => Err(Offence::MethodTooLong),
+            (Target, b' ') => Ok(Version),
+            // RFC 9110, section 15.5.15.
+            (Target, _) if self.since_mark() >= TARGET_BYTES_MAX => Err(Offence::TargetTooLong),
+            (LineStart, _) => Ok(Field),
+            (state, _) => Ok(state),
+        }
+    }
+
+    /// Whether a request has begun: empty lines alone, and no bytes at all, are still an idle connection.
+    pub fn has_begun(&self) -> bool {
+        !matches!(self.state, ScanState::Start | ScanState::EmptyCr)
+    }
+
+    fn since_mark(&self) -> usize {
+        (self.seen - self.mark) as usize
+    }
+}
+
+impl Default for HeadScanner {
+    fn default() -> HeadScanner {
+        HeadScanner::new()
+    }
+}
+
+/// The version of a request. There is no other one here: HTTP/0.9 has no head, HTTP/2 is another format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0: closes unless asked not to, knows no transfer coding.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+}
+
+/// How the length of a body is known. RFC 9112, section 6.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// No body.
+    None,
+    /// Content-Length: that many bytes.
+    Length(u64),
+    /// Transfer-Encoding: chunked.
+    Chunked,
+}
+
+/// A request head, borrowed from the bytes it was read from.
+pub struct Head<'b> {
+    /// The method as sent; methods are case-sensitive. RFC 9110, section 9.1.
+    pub method: &'b str,
+    /// The target as sent, in whichever form.
+    pub target: &'b str,
+    /// HTTP/1.0 or HTTP/1.1.
+    pub version: Version,
+    path_and_query: &'b str,
+    host: Option<&'b str>,
+    headers: [httparse::Header<'b>; HEADERS_MAX],
+    count: usize,
+}
+
+impl<'b> Head<'b> {
+    /// Parses one complete head, as `HeadScanner` measured it. It allocates nothing.
+    ///
+    /// The bytes are scanned once more: a parser that is strict only behind another one is a trap, and a
+    /// head is short.
+    pub fn parse(bytes: &'b [u8]) -> Result<Head<'b>, Offence> {
+        if HeadScanner::new().scan(bytes)? != Some(bytes.len()) {
+            return Err(Offence::IncompleteHead);
+        }
+        let (line, fields) = split_request_line(bytes);
+        let (method, target, version) = parse_request_line(line)?;
+        let (authority, path_and_query) = split_target(method, target)?;
+
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let count = match httparse::parse_headers(fields, &mut headers) {
+            Ok(httparse::Status::Complete((_, parsed))) => parsed.len(),
+            Ok(httparse::Status::Partial) => return Err(Offence::IncompleteHead),
+            Err(httparse::Error::TooManyHeaders) => return Err(Offence::TooManyHeaders),
+            Err(_) => return Err(field_offence(fields)),
+        };
+        let mut head = Head { method, target, version, path_and_query, host: None, headers, count };
+        // RFC 9112, section 3.2.2: an authority in the target wins over the Host field, which must be
+        // there and valid nevertheless.
+        head.host = authority.or(head.parse_host()?);
+        Ok(head)
+    }
+
+    /// RFC 9112, section 3.2: one valid Host, which only HTTP/1.0 may leave out.
+    fn parse_host(&self) -> Result<Option<&'b str>, Offence> {
+        let mut hosts = self.headers("host");
+        let Some(host) = hosts.next() else {
+            return match self.version {
+                Version::Http10 => Ok(None),
+                Version::Http11 => Err(Offence::MissingHost),
+            };
+        };
+        if hosts.next().is_some() {
+            return Err(Offence::DoubledHost);
+        }
+        match str::from_utf8(host) {
+            Ok(host) if target::is_authority(host) => Ok(Some(host)),
+            _ => Err(Offence::InvalidHost),
+        }
+    }
+
+    /// The host and port the request is for: from an absolute target, else from Host. `None` only in
+    /// HTTP/1.0.
+    pub fn host(&self) -> Option<&'b str> {
+        self.host
+    }
+
+    /// The target without scheme and authority: begins with `/`, or is `*`. An absolute target without a
+    /// path gives an empty path, which `Target` reads as `/`.
+    pub fn path_and_query(&self) -> &'b str {
+        self.path_and_query
+    }
+
+    /// The value of the first field of that name, without the space around it.
+    pub fn header(&self, name: &str) -> Option<&'b [u8]> {
+        self.headers(name).next()
+    }
+
+    /// The values of all fields of that name, in order. Names ignore case. RFC 9110, section 5.1.
+    pub fn headers(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
+        self.headers[..self.count]
+            .iter()
+            .filter(move |header| header.name.eq_ignore_ascii_case(name))
+            .map(|header| header.value)
+    }
+
+    /// Whether a list of tokens, over all its lines, has this one; case is ignored. RFC 9110, section 5.6.1.
+    pub fn has_token(&self, name: &str, token: &str) -> bool {
+        self.tokens(name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
+    }
+
+    /// Whether the peer wants the connection to go on after this request. RFC 9112, section 9.3.
+    pub fn keep_alive(&self) -> bool {
+        !self.has_token("connection", "close")
+            && (self.version == Version::Http11 || self.has_token("connection", "keep-alive"))
+    }
+
+    /// Whether the peer waits for a 100 before it sends its body. RFC 9110, section 10.1.1: HTTP/1.0
+    /// can't mean it, and whatever else is expected is not met. It is worth a 100 only if there is a body.
+    pub fn expects_continue(&self) -> Result<bool, Offence> {
+        let mut expected = false;
+        for member in self.tokens("expect") {
+            if !member.eq_ignore_ascii_case(b"100-continue") {
+                return Err(Offence::UnmetExpectation);
+            }
+            expected = true;
+        }
+        Ok(expected && self.version == Version::Http11)
+    }
+
+    /// How the length of the body is known. RFC 9112, section 6.3, without its leniencies.
+    pub fn framing(&self) -> Result<Framing, Offence> {
+        let mut codings = self.headers("transfer-encoding");
+        let mut lengths = self.headers("content-length");
+        match (codings.next(), lengths.next()) {
+            (None, None) => Ok(Framing::None),
+            // Section 6.3, item 3: it ought to be handled as an error. It is.
+            (Some(_), Some(_)) => Err(Offence::BothLengths),
+            // Section 6.1: a transfer coding in HTTP/1.0 is faulty framing.
+            (Some(_), None) if self.version == Version::Http10 => Err(Offence::TransferCodingInHttp10),
+            (Some(coding), None) => {
+                // Section 6.1: 501 for what is not understood. One line, one coding: `chunked` twice or
+                // in a list of others is what two programs disagree on.
+                if codings.next().is_some() || !coding.eq_ignore_ascii_case(b"chunked") {
+                    return Err(Offence::UnsupportedTransferCoding);
+                }
+                Ok(Framing::Chunked)
+            }
+            // Section 6.3, item 5 would allow equal values; no honest client repeats itself here.
+            (None, Some(length)) if lengths.next().is_some() || length.contains(&b',') => {
+                Err(Offence::DoubledLength)
+            }
+            (None, Some(length)) => parse_length(length).map(Framing::Length),
+        }
+    }
+
+    /// The members of a list field, over all its lines; empty members don't count. RFC 9110, section 5.6.1.2.
+    fn tokens(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
+        self.headers(name)
+            .flat_map(|value| value.split(|&byte| byte == b','))
+            .map(<[u8]>::trim_ascii)
+            .filter(|member| !member.is_empty())
+    }
+}
+
+/// Shows neither query nor fields: secrets travel in both, and what has a Debug ends up in a log.
+impl fmt::Debug for Head<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = target::Target::parse(self.path_and_query).path();
+        write!(f, "{} {path} {:?}, {} fields", self.method, self.version, self.count)
+    }
+}
+
+/// Whether a byte may stand in a token: a method, a field name, a list member. RFC 9110, section 5.6.2.
+pub fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Whether a byte may stand in a field value: HTAB, space, visible and 8-bit characters. RFC 9110,
+/// section 5.5.
+pub fn is_text_byte(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+/// How many text bytes come first. Blocks without an early exit are what a compiler turns into vector
+/// instructions.
+fn text_run(bytes: &[u8]) -> usize {
+    const BLOCK: usize = 16;
+    let is_text = |block: &&[u8]| block.iter().fold(true, |all, &byte| all & is_text_byte(byte));
+    let blocks = bytes.chunks_exact(BLOCK).take_while(is_text).count() * BLOCK;
+    blocks + bytes[blocks..].iter().take_while(|&&byte| is_text_byte(byte)).count()
+}
+
+/// Passes over the empty lines and splits behind the request line. The scanner has vouched for both.
+fn split_request_line(mut bytes: &[u8]) -> (&[u8], &[u8]) {
+    while let Some(rest) = bytes.strip_prefix(b"\r\n") {
+        bytes = rest;
+    }
+    let line_end = bytes.iter().position(|&byte| byte == b'\r').unwrap_or(bytes.len());
+    let (line, fields) = bytes.split_at(line_end);
+    (line, fields.strip_prefix(b"\r\n").unwrap_or(fields))
+}
+
+/// `method SP request-target SP HTTP-version`, no more and no other spaces. RFC 9112, section 3.
+fn parse_request_line(line: &[u8]) -> Result<(&str, &str, Version), Offence> {
+    let line = str::from_utf8(line).map_err(|_| Offence::InvalidTarget)?;
+    let mut parts = line.split(' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Offence::InvalidRequestLine);
+    };
+    // Section 3.2: no form has a fragment, and none has a byte that a URI must encode.
+    if target.is_empty() || !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+        return Err(Offence::InvalidTarget);
+    }
+    let version = match version.as_bytes() {
+        b"HTTP/1.1" => Version::Http11,
+        b"HTTP/1.0" => Version::Http10,
+        // Section 2.3: the name is case-sensitive, both numbers are one digit.
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            return Err(Offence::UnsupportedVersion);
+        }
+        _ => return Err(Offence::InvalidRequestLine),
+    };
+    Ok((method, target, version))
+}
+
+/// The authority, if the target names one, and the path and query. RFC 9112, section 3.2.
+fn split_target<'b>(method: &str, target: &'b str) -> Result<(Option<&'b str>, &'b str), Offence> {
+    if method == "CONNECT" {
+        return Err(Offence::ConnectUnsupported);
+    }
+    if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
+        return Ok((None, target));
+    }
+    match target::split_absolute(target) {
+        Some((authority, rest)) if target::is_authority(authority) => Ok((Some(authority), rest)),
+        _ => Err(Offence::InvalidTarget),
+    }
+}
+
+/// Names what httparse refused: the first field whose name is no token decides.
+fn field_offence(fields: &[u8]) -> Offence {
+    for line in fields.split(|&byte| byte == b'\n') {
+        let name = line.split(|&byte| byte == b':').next().unwrap_or(line);
+        if name.len() < line.len() && name.trim_ascii_end().len() < name.len() {
+            // RFC 9112, section 5.1.
+            return Offence::SpaceBeforeColon;
+        }
+        if name.is_empty() || !name.iter().all(|&byte| is_token_byte(byte)) {
+            break;
+        }
+    }
+    Offence::InvalidHeader
+}
+
+/// RFC 9110, section 8.6: `1*DIGIT`. Not `str::parse`, to which `+5` is a number.
+fn parse_length(digits: &[u8]) -> Result<u64, Offence> {
+    if digits.is_empty() {
+        return Err(Offence::InvalidLength);
+    }
+    digits.iter().try_fold(0_u64, |length, &digit| {
+        if !digit.is_ascii_digit() {
+            return Err(Offence::InvalidLength);
+        }
+        let shifted = length.checked_mul(10).ok_or(Offence::InvalidLength)?;
+        shifted.checked_add(u64::from(digit - b'0')).ok_or(Offence::InvalidLength)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(text: &str) -> Head<'_> {
+        Head::parse(text.as_bytes()).unwrap_or_else(|offence| panic!("{offence:?} in {text:?}"))
+    }
+
+    fn offence(bytes: &[u8]) -> Offence {
+        match Head::parse(bytes) {
+            Ok(head) => panic!("accepted {head:?}"),
+            Err(offence) => offence,
+        }
+    }
+
+    /// The offence of a request line, in a head that is otherwise right.
+    fn line_offence(line: &str) -> Offence {
+        offence(format!("{line}\r\nHost: a\r\n\r\n").as_bytes())
+    }
+
+    /// What framing says to these field lines.
+    fn framing(version: &str, fields: &str) -> Result<Framing, Offence> {
+        let text = format!("POST / {version}\r\nHost: a\r\n{fields}\r\n\r\n");
+        Head::parse(text.as_bytes())?.framing()
+    }
+
+    fn xorshift(state: &mut u64) -> u64 {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state
+    }
+
+    const BROWSER: &str = "GET /sse?ch=lobby HTTP/1.1\r\nHost: localhost:8080\r\n\
+        Accept: text/event-stream\r\nCookie: a=b; c=d\r\nConnection: keep-alive\r\n\r\n";
+
+    #[test]
+    fn scan_finds_the_end_and_leaves_the_rest() {
+        let with_body = format!("{BROWSER}hello");
+        assert_eq!(HeadScanner::new().scan(with_body.as_bytes()), Ok(Some(BROWSER.len())));
+        assert_eq!(HeadScanner::new().scan(b""), Ok(None));
+        assert_eq!(HeadScanner::new().scan(b"GET / HTTP/1.1\r\n\r"), Ok(None));
+    }
+
+    #[test]
+    fn scan_repeats_its_answer() {
+        let mut scanner = HeadScanner::new();
+        assert_eq!(scanner.scan(BROWSER.as_bytes()), Ok(Some(BROWSER.len())));
+        assert_eq!(scanner.scan(BROWSER.as_bytes()), Ok(Some(BROWSER.len())));
+        let mut scanner = HeadScanner::new();
+        assert_eq!(scanner.scan(b"GET /\n"), Err(Offence::BareLineFeed));
+        assert_eq!(scanner.scan(b"GET /\n"), Err(Offence::BareLineFeed));
+    }
+
+    /// The work is linear because no byte is read twice: those already judged are overwritten with ones
+    /// that would be refused, before each next byte comes.
+    #[test]
+    fn scan_reads_every_byte_once() {
+        let whole = BROWSER.as_bytes();
+        let mut scanner = HeadScanner::new();
+        let mut buf = Vec::new();
+        for (at, &byte) in whole.iter().enumerate() {
+            buf.fill(0);
+            buf.push(byte);
+            let expected = (at + 1 == whole.len()).then_some(whole.len());
+            assert_eq!(scanner.scan(&buf), Ok(expected), "at byte {at}");
+        }
+    }
+
+    #[test]
+    fn scan_in_pieces_equals_scan_of_the_whole() {
+        const ALPHABET: &[u8] = b"\r\n\r\n\r\n  \t:aG/\0\x7f\xff";
+        let mut seed = 0x9e37_79b9_7f4a_7c15;
+        for _ in 0..20_000 {
+            let mut bytes = BROWSER.as_bytes().to_vec();
+            for _ in 0..xorshift(&mut seed) % 4 {
+                let at = xorshift(&mut seed) as usize % bytes.len();
+                bytes[at] = ALPHABET[xorshift(&mut seed) as usize % ALPHABET.len()];
+            }
+            let whole = HeadScanner::new().scan(&bytes);
+            let mut scanner = HeadScanner::new();
+            let pieces = (0..=bytes.len()).map(|end| scanner.scan(&bytes[..end]));
+            let first = pieces.into_iter().find(|answer| *answer != Ok(None)).unwrap_or(Ok(None));
+            assert_eq!(first, whole, "{:?}", bytes.escape_ascii().to_string());
+        }
+    }
+
+    #[test]
+    fn text_run_stops_at_any_byte_of_a_block() {
+        for len in 0..50 {
+            let mut bytes = vec![b'a'; 50];
+            bytes[len] = b'\r';
+            assert_eq!(text_run(&bytes), len);
+        }
+        assert_eq!(text_run(b"a\t \xff~"), 5);
+    }
+
+    #[test]
+    fn scan_refuses_at_the_offending_byte() {
+        for (bytes, expected) in [
+            (&b"GET / HTTP/1.1\n"[..], Offence::BareLineFeed),
+            (b"\n", Offence::BareLineFeed),
+            (b"GET / HTTP/1.1\r\nA: b\n", Offence::BareLineFeed),
+            (b"GET / HTTP/1.1\r\nA: b\r\n\n", Offence::BareLineFeed),
+            (b"\rG", Offence::BareCarriageReturn),
+            (b"GET / HTTP/1.1\r\r", Offence::BareCarriageReturn),
+            (b"GET / HTTP/1.1\r\nA: b\rc", Offence::BareCarriageReturn),
+            (b"GET / HTTP/1.1\r\n\rc", Offence::BareCarriageReturn),
+            (b"GET / HTTP/1.1\r\nA: b\r\n ", Offence::ObsoleteFolding),
+            (b"GET / HTTP/1.1\r\nA: b\r\n\t", Offence::ObsoleteFolding),
+            (b"GET / HTTP/1.1\r\n ", Offence::ObsoleteFolding),
+            (b"GET / HTTP/1.1\r\nA: \0", Offence::ControlByte),
+            (b"GET / HTTP/1.1\r\nA: \x7f", Offence::ControlByte),
+            (b"GET /\x0b", Offence::ControlByte),
+            (b"\x16", Offence::ControlByte),
+            (b" ", Offence::InvalidMethod),
+            (b"G{", Offence::InvalidMethod),
+            (b"\x80", Offence::InvalidMethod),
+            (b"\r\n\r\n\r", Offence::EmptyLines),
+        ] {
+            let text = bytes.escape_ascii();
+            assert_eq!(HeadScanner::new().scan(&bytes[..bytes.len() - 1]), Ok(None), "{text}");
+            assert_eq!(HeadScanner::new().scan(bytes), Err(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn scan_bounds_method_target_and_head() {
+        let method = |len| format!("{} / HTTP/1.1\r\n\r\n", "M".repeat(len));
+        assert!(HeadScanner::new().scan(method(METHOD_BYTES_MAX).as_bytes()).is_ok());
+        let answer = HeadScanner::new().scan(method(METHOD_BYTES_MAX + 1).as_bytes());
+        assert_eq!(answer, Err(Offence::MethodTooLong));
+
+        let target = |len| format!("\r\nGET {} HTTP/1.1\r\n\r\n", "/".repeat(len));
+        assert!(matches!(HeadScanner::new().scan(target(TARGET_BYTES_MAX).as_bytes()), Ok(Some(_))));
+        let answer = HeadScanner::new().scan(target(TARGET_BYTES_MAX + 1).as_bytes());
+        assert_eq!(answer, Err(Offence::TargetTooLong));
+
+        let empty = "GET / HTTP/1.1\r\nA: \r\n\r\n".len();
+        let full = |len| format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "a".repeat(len - empty));
+        let fits = full(HEAD_BYTES_MAX);
+        assert_eq!(HeadScanner::new().scan(fits.as_bytes()), Ok(Some(HEAD_BYTES_MAX)));
+        let over = full(HEAD_BYTES_MAX + 1);
+        assert_eq!(HeadScanner::new().scan(over.as_bytes()), Err(Offence::HeadTooLong));
+        // Known as soon as it can't fit any more.
+        let answer = HeadScanner::new().scan(&over.as_bytes()[..HEAD_BYTES_MAX]);
+        assert_eq!(answer, Err(Offence::HeadTooLong));
+        assert_eq!(HeadScanner::new().scan(&over.as_bytes()[..HEAD_BYTES_MAX - 1]), Ok(None));
+    }
+
+    #[test]
+    fn scan_passes_over_empty_lines_first() {
+        let text = "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(HeadScanner::new().scan(text.as_bytes()), Ok(Some(text.len())));
+        assert_eq!(head(text).method, "GET");
+        let mut scanner = HeadScanner::new();
+        assert_eq!(scanner.scan(b"\r\n\r"), Ok(None));
+        assert!(!scanner.has_begun());
+        assert_eq!(scanner.scan(b"\r\n\r\nG"), Ok(None));
+        assert!(scanner.has_begun());
+    }
+
+    #[test]
+    fn head_says_what_was_sent() {
+        let head = head(BROWSER);
+        assert_eq!((head.method, head.target), ("GET", "/sse?ch=lobby"));
+        assert_eq!(head.version, Version::Http11);
+        assert_eq!(head.host(), Some("localhost:8080"));
+        assert_eq!(head.path_and_query(), "/sse?ch=lobby");
+        assert_eq!(head.header("ACCEPT"), Some(&b"text/event-stream"[..]));
+        assert_eq!(head.header("absent"), None);
+        assert_eq!(head.framing(), Ok(Framing::None));
+        assert!(head.keep_alive());
+    }
+
+    #[test]
+    fn head_keeps_repeated_fields_and_trims_values() {
+        let head = head("GET / HTTP/1.1\r\nHost: a\r\nX: \t one\t \r\nx:two\r\nX:\r\nY: ü\r\n\r\n");
+        assert_eq!(head.headers("x").collect::<Vec<_>>(), [&b"one"[..], b"two", b""]);
+        assert_eq!(head.header("y"), Some("ü".as_bytes()));
+    }
+
+    #[test]
+    fn head_in_a_log_keeps_secrets() {
+        let text = "GET /ws?token=secret HTTP/1.1\r\nHost: a\r\nCookie: secret\r\n\r\n";
+        assert_eq!(format!("{:?}", head(text)), "GET /ws Http11, 2 fields");
+    }
+
+    #[test]
+    fn request_lines_refused() {
+        for line in [
+            "GET /",
+            "GET",
+            "GET  / HTTP/1.1",
+            "GET / HTTP/1.1 ",
+            "GET / x HTTP/1.1",
+            "GET / HTTP/1.1 x",
+            "GET / http/1.1",
+            "GET / HTTP/11",
+            "GET / HTTP/1.1.1",
+            "GET / HTTP/1.",
+            "GET / HTTP/01.1",
+            "GET / HTTP",
+            "GET / HTTP/1,1",
+            "GET / HTP/1.1",
+            "GET / HTTPS/1.1",
+            "GET / ",
+        ] {
+            assert_eq!(line_offence(line), Offence::InvalidRequestLine, "{line}");
+        }
+        for line in ["GET / HTTP/2.0", "GET / HTTP/1.2", "GET / HTTP/0.9", "GET / HTTP/9.9"] {
+            assert_eq!(line_offence(line), Offence::UnsupportedVersion, "{line}");
+        }
+        // The preface of HTTP/2 with prior knowledge. RFC 9113, section 3.4.
+        assert_eq!(offence(b"PRI * HTTP/2.0\r\n\r\n"), Offence::UnsupportedVersion);
+    }
+
+    #[test]
+    fn targets_accepted() {
+        for (line, path, host) in [
+            ("GET / HTTP/1.1", "/", "a"),
+            ("GET //x/../y?{|}\"<> HTTP/1.1", "//x/../y?{|}\"<>", "a"),
+            ("OPTIONS * HTTP/1.1", "*", "a"),
+            ("GET http://b:80/c?d HTTP/1.1", "/c?d", "b:80"),
+            ("GET HTTP://[::1]?d HTTP/1.1", "?d", "[::1]"),
+            ("GET http://b HTTP/1.1", "", "b"),
+        ] {
+            let text = format!("{line}\r\nHost: a\r\n\r\n");
+            let head = head(&text);
+            assert_eq!((head.path_and_query(), head.host()), (path, Some(host)), "{line}");
+        }
+    }
+
+    #[test]
+    fn targets_refused() {
+        for target in [
+            "*",
+            "a",
+            "a:80",
+            "?a",
+            "/a#b",
+            "/ü",
+            "/a\tb",
+            "http://",
+            "http:///a",
+            "http://u@b/",
+            "ws://b/",
+            "file:///etc/passwd",
+            "http://b:x/",
+            "http:/b",
+            "http://b\\c/",
+            "//\u{7f}",
+        ] {
+            let found = line_offence(&format!("GET {target} HTTP/1.1"));
+            let expected =
+                if target.contains('\u{7f}') { Offence::ControlByte } else { Offence::InvalidTarget };
+            assert_eq!(found, expected, "{target}");
+        }
+        assert_eq!(line_offence("CONNECT a:80 HTTP/1.1"), Offence::ConnectUnsupported);
+        assert_eq!(offence(b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n"), Offence::InvalidTarget);
+    }
+
+    #[test]
+    fn fields_refused() {
+        for (field, expected) in [
+            ("Host : a", Offence::SpaceBeforeColon),
+            ("X\t: a", Offence::SpaceBeforeColon),
+            ("X:y\r\nTransfer-Encoding : chunked", Offence::SpaceBeforeColon),
+            (" : a", Offence::ObsoleteFolding),
+            (": a", Offence::InvalidHeader),
+            ("X", Offence::InvalidHeader),
+            ("X y", Offence::InvalidHeader),
+            ("X y: z", Offence::InvalidHeader),
+            ("X(: z", Offence::InvalidHeader),
+            ("X\": z", Offence::InvalidHeader),
+            ("Ü: z", Offence::InvalidHeader),
+            ("X: \u{1}", Offence::ControlByte),
+        ] {
+            let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n");
+            assert_eq!(offence(text.as_bytes()), expected, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn field_count_is_bounded() {
+        let fields = |count: usize| format!("GET / HTTP/1.0\r\n{}\r\n", "a: b\r\n".repeat(count));
+        assert_eq!(head(&fields(HEADERS_MAX)).headers("a").count(), HEADERS_MAX);
+        assert_eq!(offence(fields(HEADERS_MAX + 1).as_bytes()), Offence::TooManyHeaders);
+    }
+
+    #[test]
+    fn heads_must_be_whole_and_alone() {
+        assert_eq!(offence(b""), Offence::IncompleteHead);
+        assert_eq!(offence(b"GET / HTTP/1.0\r\n"), Offence::IncompleteHead);
+        assert_eq!(offence(b"GET / HTTP/1.0\r\n\r\nx"), Offence::IncompleteHead);
+        assert_eq!(offence(b"\r\n\r\n"), Offence::IncompleteHead);
+    }
+
+    #[test]
+    fn host_is_required_once_and_valid() {
+        for (text, expected) in [
+            ("GET / HTTP/1.1\r\n\r\n", Offence::MissingHost),
+            ("GET http://a/ HTTP/1.1\r\n\r\n", Offence::MissingHost),
+            ("GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", Offence::DoubledHost),
+            ("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", Offence::DoubledHost),
+            ("GET / HTTP/1.1\r\nHost:\r\n\r\n", Offence::InvalidHost),
+            ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", Offence::InvalidHost),
+            ("GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", Offence::InvalidHost),
+            ("GET / HTTP/1.1\r\nHost: http://a\r\n\r\n", Offence::InvalidHost),
+            ("GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", Offence::InvalidHost),
+            ("GET / HTTP/1.1\r\nHost: ü\r\n\r\n", Offence::InvalidHost),
+            ("GET http://a/ HTTP/1.1\r\nHost: /\r\n\r\n", Offence::InvalidHost),
+            ("GET / HTTP/1.0\r\nHost: [::1\r\n\r\n", Offence::InvalidHost),
+        ] {
+            assert_eq!(offence(text.as_bytes()), expected, "{text:?}");
+        }
+        assert_eq!(head("GET / HTTP/1.0\r\n\r\n").host(), None);
+        assert_eq!(head("GET / HTTP/1.0\r\nHost: [::1]:80\r\n\r\n").host(), Some("[::1]:80"));
+    }
+
+    #[test]
+    fn lists_ignore_case_and_span_lines() {
+        let head = head(
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive,\t Upgrade ,,\r\nConnection: x\r\n\r\n",
+        );
+        assert!(head.has_token("connection", "upgrade"));
+        assert!(head.has_token("Connection", "X"));
+        assert!(!head.has_token("Connection", "up"));
+        assert!(!head.has_token("Connection", ""));
+        assert!(!head.has_token("Upgrade", "websocket"));
+    }
+
+    #[test]
+    fn keep_alive_by_version_and_wish() {
+        for (version, field, expected) in [
+            ("1.1", "X: y", true),
+            ("1.1", "Connection: close", false),
+            ("1.1", "Connection: keep-alive, Close", false),
+            ("1.0", "X: y", false),
+            ("1.0", "Connection: Keep-Alive", true),
+            ("1.0", "Connection: keep-alive\r\nConnection: close", false),
+        ] {
+            let text = format!("GET / HTTP/{version}\r\nHost: a\r\n{field}\r\n\r\n");
+            assert_eq!(head(&text).keep_alive(), expected, "{version} {field}");
+        }
+    }
+
+    #[test]
+    fn expectations() {
+        for (version, field, expected) in [
+            ("1.1", "X: y", Ok(false)),
+            ("1.1", "Expect: 100-Continue", Ok(true)),
+            ("1.0", "Expect: 100-continue", Ok(false)),
+            ("1.1", "Expect: 200-ok", Err(Offence::UnmetExpectation)),
+            ("1.1", "Expect: 100-continue, x", Err(Offence::UnmetExpectation)),
+        ] {
+            let text = format!("POST / HTTP/{version}\r\nHost: a\r\n{field}\r\n\r\n");
+            assert_eq!(head(&text).expects_continue(), expected, "{version} {field}");
+        }
+    }
+
+    #[test]
+    fn framing_accepts_one_length() {
+        for (fields, expected) in [
+            ("X: y", Framing::None),
+            ("Content-Length: 0", Framing::Length(0)),
+            ("content-length:  005\t", Framing::Length(5)),
+            ("Content-Length: 18446744073709551615", Framing::Length(u64::MAX)),
+            ("Transfer-Encoding: chunked", Framing::Chunked),
+            ("transfer-encoding: \tCHUNKED ", Framing::Chunked),
+        ] {
+            assert_eq!(framing("HTTP/1.1", fields), Ok(expected), "{fields}");
+        }
+        assert_eq!(framing("HTTP/1.0", "Content-Length: 5"), Ok(Framing::Length(5)));
+    }
+
+    #[test]
+    fn request_smuggling() {
+        for (fields, expected) in [
+            ("Content-Length: 5\r\nTransfer-Encoding: chunked", Offence::BothLengths),
+            ("Transfer-Encoding: identity\r\nContent-Length: 5", Offence::BothLengths),
+            ("Content-Length: 5\r\nContent-Length: 5", Offence::DoubledLength),
+            ("Content-Length: 5\r\ncontent-length: 6", Offence::DoubledLength),
+            ("Content-Length: 5,5", Offence::DoubledLength),
+            ("Content-Length: 5, 6", Offence::DoubledLength),
+            ("Content-Length: ,5", Offence::DoubledLength),
+            ("Content-Length:", Offence::InvalidLength),
+            ("Content-Length: +5", Offence::InvalidLength),
+            ("Content-Length: -5", Offence::InvalidLength),
+            ("Content-Length: 5 5", Offence::InvalidLength),
+            ("Content-Length: 0x5", Offence::InvalidLength),
+            ("Content-Length: 5.0", Offence::InvalidLength),
+            ("Content-Length: 5e1", Offence::InvalidLength),
+            ("Content-Length: 1_000", Offence::InvalidLength),
+            ("Content-Length: \"5\"", Offence::InvalidLength),
+            ("Content-Length: ５", Offence::InvalidLength),
+            ("Content-Length: 18446744073709551616", Offence::InvalidLength),
+            ("Content-Length: 99999999999999999999999", Offence::InvalidLength),
+            ("Content-Length : 5", Offence::SpaceBeforeColon),
+            ("Transfer-Encoding:", Offence::UnsupportedTransferCoding),
+            ("Transfer-Encoding: xchunked", Offence::UnsupportedTransferCoding),
+            ("Transfer-Encoding: chunkedx", Offence::UnsupportedTransferCoding),
+            ("Transfer-Encoding: chunked, chunked", Offence::UnsupportedTransferCoding),
+            ("Transfer-Encoding: gzip, chunked", Offence::UnsupportedTransferCoding),
+            ("Transfer-Encoding: chunked, identity", Offence::UnsupportedTransferCoding),
+            ("Transfer-Encoding: identity", Offence::UnsupportedTransferCoding),
+            ("Transfer-Encoding: ,chunked", Offence::UnsupportedTransferCoding),
+            ("Transfer-Encoding: chunked;q=1", Offence::UnsupportedTransferCoding),
+            ("Transfer-Encoding: \"chunked\"", Offence::UnsupportedTransferCoding),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", Offence::UnsupportedTransferCoding),
+            ("Transfer-Encoding: chunked\r\nTransfer-encoding: cow", Offence::UnsupportedTransferCoding),
+            ("Transfer-Encoding : chunked", Offence::SpaceBeforeColon),
+            ("Transfer-Encoding:\x0bchunked", Offence::ControlByte),
+            ("Transfer-Encoding: chunked\0", Offence::ControlByte),
+            ("X: y\r\n Transfer-Encoding: chunked", Offence::ObsoleteFolding),
+            ("Transfer-Encoding:\r\n chunked", Offence::ObsoleteFolding),
+            ("X: y\nTransfer-Encoding: chunked", Offence::BareLineFeed),
+            ("X: y\rTransfer-Encoding: chunked", Offence::BareCarriageReturn),
+        ] {
+            assert_eq!(framing("HTTP/1.1", fields), Err(expected), "{fields:?}");
+        }
+        let answer = framing("HTTP/1.0", "Transfer-Encoding: chunked");
+        assert_eq!(answer, Err(Offence::TransferCodingInHttp10));
+    }
+
+    #[test]
+    fn parse_survives_any_bytes() {
+        let mut seed = 42;
+        for _ in 0..20_000 {
+            let mut bytes = BROWSER.as_bytes().to_vec();
+            for _ in 0..=xorshift(&mut seed) % 5 {
+                let at = xorshift(&mut seed) as usize % bytes.len();
+                bytes[at] = xorshift(&mut seed) as u8;
+            }
+            if let Ok(head) = Head::parse(&bytes) {
+                assert!(head.host().is_some_and(target::is_authority));
+                assert!(head.target.bytes().all(|byte| byte.is_ascii_graphic()));
+                let _ = (head.framing(), head.expects_continue(), head.keep_alive());
+            }
+        }
+    }
+}
