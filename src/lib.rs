@@ -9,3 +9,11 @@ pub mod reactor;
 pub mod wire;
 
 pub mod hub;
+
+pub mod server;
+
+pub mod chat;
+
+pub mod ops;
+
+mod web;

@@ -170,3 +170,122 @@ const _: () = assert!(MESSAGE_BYTES_MAX < CHANNEL_BYTES_MAX);
 const _: () = assert!(CHANNEL_BYTES_MAX < LOG_BYTES_MAX);
 const _: () = assert!(PRESENCE_KEPT_MAX < CHANNEL_MESSAGES_MAX);
 const _: () = assert!(KEY_KEPT_MS >= 5 * 60 * 1000);
+
+// The hall.
+
+/// Connections at a time, unless the command line says otherwise.
+pub const CONNECTIONS_DEFAULT: usize = 16_384;
+
+/// Bytes of a request body and of a WebSocket message, unless the command line says otherwise.
+pub const MESSAGE_BYTES_DEFAULT: usize = 1024 * 1024;
+
+/// Milliseconds that a request head may take from its first byte to its last.
+pub const HEAD_MS: u64 = 10_000;
+
+/// Milliseconds that a request body may take.
+pub const BODY_MS: u64 = 60_000;
+
+/// Milliseconds that a connection may stay between two requests.
+pub const IDLE_MS: u64 = 60_000;
+
+/// Seconds between two heartbeats, unless asked otherwise. Proxies give up on silence after 30 or 60.
+pub const HEARTBEAT_S_DEFAULT: u64 = 25;
+
+/// Seconds between two heartbeats at least: one that asks for more is still no burden.
+pub const HEARTBEAT_S_MIN: u64 = 1;
+
+/// Seconds between two heartbeats at most.
+pub const HEARTBEAT_S_MAX: u64 = 300;
+
+/// Seconds after which a WebSocket of an application is looked after: nothing is sent, but one that has
+/// stopped reading is found.
+pub const SOCKET_BEAT_S: u16 = 60;
+
+/// Seconds that a poll is held, unless asked otherwise.
+pub const WAIT_S_DEFAULT: u64 = 25;
+
+/// Seconds that a poll is held at most.
+pub const WAIT_S_MAX: u64 = 120;
+
+/// Milliseconds for which a client without a connection is still present, unless the command line says
+/// otherwise: longer than a page takes to reload, shorter than people wonder who is there.
+pub const GRACE_MS_DEFAULT: u64 = 15_000;
+
+/// Milliseconds without a byte taken after which a stream is given up. Long enough for a phone to come out
+/// of a tunnel.
+pub const STALL_MS: u64 = 120_000;
+
+/// Milliseconds at least after which a client that is sent away should come back.
+pub const RETRY_MS_MIN: u64 = 500;
+
+/// Milliseconds at most after which a client that is sent away should come back. The spread between the two
+/// is what a restart's reconnects are spread over.
+pub const RETRY_MS_MAX: u64 = 4_000;
+
+/// Bytes up to which a connection's outbox is filled from the log. What lies beyond waits in the log, where
+/// it is everyone's.
+pub const HIGH_WATER_BYTES: usize = 16 * 1024;
+
+/// Bytes that may wait for a connection before an application's events for it are refused.
+pub const SEND_QUEUE_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes of messages in the answer to a poll. More comes with the next one.
+pub const POLL_BYTES_MAX: usize = 256 * 1024;
+
+/// Latest messages that reading may begin with.
+pub const LAST_MAX: u32 = 1_000;
+
+/// Messages in an answer to `history`, unless asked otherwise.
+pub const HISTORY_DEFAULT: u64 = 50;
+
+/// Messages in an answer to `history`.
+pub const HISTORY_MAX: u64 = 1_000;
+
+/// Bytes of messages in an answer to `history`; one message is given whatever its length.
+pub const HISTORY_BYTES_MAX: usize = 512 * 1024;
+
+/// Bytes of an idempotency key.
+pub const KEY_BYTES_MAX: usize = 128;
+
+/// Bytes of a command's `ref` as it is written.
+pub const COMMAND_REF_BYTES_MAX: usize = 64;
+
+/// Commands in one `POST /send`.
+pub const COMMANDS_PER_SEND_MAX: usize = 100;
+
+/// Lines of one `POST /publish`.
+pub const BATCH_LINES_MAX: usize = 10_000;
+
+/// Bytes of padding that a forever iframe begins with: Safari and Chromium hold back the first 1,024.
+pub const IFRAME_PAD_BYTES_MIN: usize = 2_048;
+
+/// The function that a forever iframe calls, unless asked otherwise.
+pub const CALLBACK_DEFAULT: &str = "encke";
+
+/// Milliseconds between two sweeps for old messages.
+pub const SWEEP_MS: u64 = 1_000;
+
+/// Channels looked at in a sweep.
+pub const SWEEP_CHANNELS: usize = 1_024;
+
+/// Readers that one unkept event (somebody is typing) is told to. In a larger room nobody could follow it.
+pub const TELL_READERS_MAX: usize = 500;
+
+// The chat.
+
+/// Characters of a nick. It must fit into an inbox's channel name, behind `@` and in UTF-8.
+pub const NICK_CHARS_MAX: usize = 32;
+
+/// Names that are somebody's, used or not.
+pub const NAMES_MAX: usize = 20_000;
+
+/// Milliseconds for which a person who is typing need not be told of again.
+pub const TYPING_MS: u64 = 2_000;
+
+const _: () = assert!(3 * NICK_CHARS_MAX < CHANNEL_NAME_BYTES_MAX);
+const _: () = assert!(READERS_MAX < 1 << 30, "a client's slot shares a timer's key with two other bits");
+const _: () = assert!(HEARTBEAT_S_MAX <= u16::MAX as u64);
+const _: () = assert!(HIGH_WATER_BYTES < WRITE_BYTES_PER_LINK_MAX);
+const _: () = assert!(RETRY_MS_MIN < RETRY_MS_MAX);
+const _: () = assert!(RETRY_MS_MAX <= u32::MAX as u64);
+const _: () = assert!(IFRAME_PAD_BYTES_MIN <= PAD_BYTES_MAX);

@@ -1,3 +1,7 @@
 //! The program: parse the command line, call `ops`; nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(encke::ops::run())
+}

@@ -60,9 +60,43 @@ pub struct Message {
     images: OnceCell<Box<Images>>,
 }
 
+/// What is published.
+#[derive(Clone, Copy, Debug)]
+pub enum Data<'a> {
+    /// Canonical JSON, with `<`, U+2028 and U+2029 escaped.
+    Json(&'a [u8]),
+    /// Bytes that are no text, in base64; the message says so in its `encoding`.
+    Base64(&'a str),
+}
+
+impl<'a> From<&'a [u8]> for Data<'a> {
+    fn from(json: &'a [u8]) -> Data<'a> {
+        Data::Json(json)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Data<'a> {
+    fn from(json: &'a [u8; N]) -> Data<'a> {
+        Data::Json(json)
+    }
+}
+
+impl Data<'_> {
+    /// Its length in bytes, as published.
+    pub(super) fn len(self) -> usize {
+        match self {
+            Data::Json(json) => json.len(),
+            Data::Base64(text) => text.len(),
+        }
+    }
+}
+
 impl Message {
-    /// `data` is canonical JSON already, with `<`, U+2028 and U+2029 escaped.
-    pub(super) fn published(stamp: Stamp, ch: &str, from: Option<&str>, data: &[u8]) -> Message {
+    pub(super) fn published(stamp: Stamp, ch: &str, from: Option<&str>, data: Data<'_>) -> Message {
+        let (data, is_base64) = match data {
+            Data::Json(json) => (json, false),
+            Data::Base64(text) => (text.as_bytes(), true),
+        };
         let room = ch.len() + from.map_or(0, str::len) + data.len();
         let mut json = open("message", stamp.cursor, ch, room);
         json.push_str(",\"from\":");
@@ -73,8 +107,14 @@ impl Message {
         number(&mut json, "at", stamp.wall);
         json.push_str(",\"data\":");
         let mut json = json.into_bytes();
-        json.extend_from_slice(data);
-        json.push(b'}');
+        if is_base64 {
+            json.push(b'"');
+            json.extend_from_slice(data);
+            json.extend_from_slice(b"\",\"encoding\":\"base64\"}");
+        } else {
+            json.extend_from_slice(data);
+            json.push(b'}');
+        }
         Message::new(stamp, Kind::Message, json)
     }
 
@@ -195,13 +235,13 @@ mod tests {
     #[test]
     fn json_of_each_kind() {
         let text = |message: &Message| String::from_utf8_lossy(message.json()).into_owned();
-        let message = Message::published(STAMP, "lobby", Some("ann"), b"{\"a\":1}");
+        let message = Message::published(STAMP, "lobby", Some("ann"), b"{\"a\":1}".into());
         assert_eq!(
             text(&message),
             "{\"type\":\"message\",\"id\":\"0badcafe-7\",\"ch\":\"lobby\",\"from\":\"ann\",\
              \"at\":1700000000000,\"data\":{\"a\":1}}"
         );
-        let message = Message::published(STAMP, "a", None, b"0");
+        let message = Message::published(STAMP, "a", None, b"0".into());
         assert!(text(&message).contains("\"from\":null,"));
         let presence = Message::presence(STAMP, "lobby", PresenceEvent::Join, "ann", 3);
         assert_eq!(
@@ -220,7 +260,7 @@ mod tests {
 
     #[test]
     fn image_is_made_once_a_slot() {
-        let message = Message::published(STAMP, "a", None, b"1");
+        let message = Message::published(STAMP, "a", None, b"1".into());
         let made = Cell::new(0);
         let encode = |m: &Message| {
             made.set(made.get() + 1);

@@ -66,7 +66,7 @@ use crate::limits;
 pub use self::fanout::Due;
 pub use self::keys::Once;
 pub use self::log::Cursor;
-pub use self::message::{IMAGES, Kind, Message};
+pub use self::message::{Data, IMAGES, Kind, Message};
 pub use self::presence::PresenceEvent;
 pub use self::publish::Published;
 pub use self::replay::Item;
@@ -165,6 +165,18 @@ pub struct ReaderId(u32);
 pub struct ChannelId(u32);
 
 impl ReaderId {
+    /// The reader of that slot, for callers that keep only slots. It must have joined.
+    #[must_use]
+    pub fn at(slot: u32) -> ReaderId {
+        ReaderId(slot)
+    }
+
+    /// Its slot, as short as it is kept.
+    #[must_use]
+    pub fn slot(self) -> u32 {
+        self.0
+    }
+
     /// Its slot: below the number of readers that were ever joined at once.
     #[must_use]
     pub fn index(self) -> usize {
@@ -280,6 +292,24 @@ impl Hub {
     #[must_use]
     pub fn head(&self) -> u64 {
         self.log.head()
+    }
+
+    /// The epoch of this log.
+    #[must_use]
+    pub fn epoch(&self) -> u32 {
+        self.log.cursor(0).epoch
+    }
+
+    /// How many channels are open.
+    #[must_use]
+    pub fn channels_len(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// The readers subscribed to a channel, in no order that means anything.
+    pub fn readers_of(&self, id: ChannelId) -> impl Iterator<Item = ReaderId> {
+        let channel = self.channels.get(id.index());
+        channel.into_iter().flat_map(|channel| channel.subscribers.iter().map(|one| ReaderId(one.reader)))
     }
 
     /// What it was built with.

@@ -99,7 +99,7 @@ impl Model {
         for _ in 0..=self.random.below(4) {
             let data = vec![b'1'; 1 + self.random.below(400)];
             let from = (self.random.below(2) == 0).then_some("ann");
-            let message = self.hub.publish(name, from, &data).expect("published");
+            let message = self.hub.publish(name, from, &data[..]).expect("published");
             self.note(name, message.seq());
         }
     }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use super::channel::{Channel, is_name};
 use super::keys::Once;
-use super::message::{Message, Stamp};
+use super::message::{Data, Message, Stamp};
 use super::ring::Ring;
 use super::{Bounds, Hub, Refusal, number};
 
@@ -29,9 +29,14 @@ pub struct Published {
 }
 
 impl Hub {
-    /// Publishes to the channel `name`, which is opened if need be. `data` is canonical JSON with `<`,
-    /// U+2028 and U+2029 escaped, at most `Bounds::message_bytes` long.
-    pub fn publish(&mut self, name: &str, from: Option<&str>, data: &[u8]) -> Result<Rc<Message>, Refusal> {
+    /// Publishes to the channel `name`, which is opened if need be. `data` is at most `Bounds::message_bytes` long.
+    pub fn publish<'a>(
+        &mut self,
+        name: &str,
+        from: Option<&str>,
+        data: impl Into<Data<'a>>,
+    ) -> Result<Rc<Message>, Refusal> {
+        let data = data.into();
         if data.len() > self.bounds.message_bytes {
             return Err(Refusal::MessageTooLong);
         }
@@ -43,12 +48,12 @@ impl Hub {
 
     /// Publishes unless the same was published under the same key in the last `Bounds::key_kept_ms`. A
     /// publish that was refused is not remembered: it may be tried again.
-    pub fn publish_once(
+    pub fn publish_once<'a>(
         &mut self,
         name: &str,
         from: Option<&str>,
         once: Once<'_>,
-        data: &[u8],
+        data: impl Into<Data<'a>>,
     ) -> Result<Published, Refusal> {
         self.keys.expire(self.now, KEYS_PER_PUBLISH);
         let digest = self.keys.digest(name, once);

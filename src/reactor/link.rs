@@ -335,6 +335,11 @@ impl Links {
         self.want_write(id);
     }
 
+    /// Gives a draining link as much time again.
+    pub(super) fn grant_drain(&mut self, id: ConnId) {
+        self.set_deadline(id, self.now.after(DRAIN_MS));
+    }
+
     /// Ends the connection at the end of this turn, whatever waits.
     pub fn doom(&mut self, id: ConnId, why: Why) {
         let Some(link) = self.link(id) else { return };
@@ -399,6 +404,16 @@ impl Links {
     /// Whether the peer has shut its side.
     pub fn is_half_closed(&self, id: ConnId) -> bool {
         self.peek(id).is_some_and(|link| link.eof)
+    }
+
+    /// Whether the program is about to end.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// Whether the connection still exists.
+    pub fn contains(&self, id: ConnId) -> bool {
+        self.peek(id).is_some()
     }
 
     /// Bytes that wait to be written.

@@ -227,7 +227,8 @@ impl<I: Io> Reactor<I> {
                 Timer::Link(id) if self.links.fire(id, at) => {
                     match self.links.link(id).map(|link| link.phase) {
                         Some(Phase::Open) => handler.on_deadline(&mut self.links, id),
-                        // It was given time to drain or linger, and that is over.
+                        // It was given time to drain or linger, and that is over; a slow reader that still reads gets more.
+                        Some(Phase::Draining) if self.links.stuck_ms(id) == 0 => self.links.grant_drain(id),
                         Some(Phase::Draining) => self.links.doom(id, Why::TimedOut),
                         Some(Phase::Lingering) => self.links.doom(id, Why::Finished),
                         Some(Phase::Doomed) | None => {}

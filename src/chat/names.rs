@@ -1,0 +1,169 @@
+//! Names: one person each, proved by a secret.
+//!
+//! It knows clients by their ids and nothing else of them. There are no accounts: whoever takes a free name
+//! is given a secret for it, and whoever has the secret is that person, on this connection or another, in
+//! this tab or a second one. A name that nobody uses stays its owner's until its place is needed.
+
+use std::collections::{HashMap, VecDeque};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::limits::{NAMES_MAX, NICK_CHARS_MAX};
+use crate::server::{ClientId, Refusal, same_bytes};
+
+/// Bytes of a name's secret.
+const SECRET_BYTES: usize = 15;
+
+#[derive(Debug)]
+struct Name {
+    secret: String,
+    /// Clients that use it now.
+    clients: usize,
+}
+
+/// All names that were taken.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// By their folded form: `Ann` and `ann` are the same person.
+    taken: HashMap<String, Name>,
+    /// Names that nobody uses, the longest unused first. One that came back into use is skipped.
+    unused: VecDeque<String>,
+    of_client: HashMap<ClientId, String>,
+}
+
+impl Names {
+    /// Gives `nick` to a client; the answer is the secret that proves it.
+    ///
+    /// # Errors
+    /// The nick is none, is somebody else's, or there are too many.
+    pub(super) fn take(
+        &mut self,
+        client: ClientId,
+        nick: &str,
+        secret: Option<&str>,
+        mut random: impl FnMut(&mut [u8]),
+    ) -> Result<String, Refusal> {
+        check(nick)?;
+        let folded = nick.to_lowercase();
+        if let Some(name) = self.taken.get(&folded) {
+            let is_owner = self.of_client.get(&client) == Some(&folded)
+                || secret.is_some_and(|secret| same_bytes(secret.as_bytes(), name.secret.as_bytes()));
+            if !is_owner {
+                return Err(Refusal::new(
+                    409,
+                    "nick_taken",
+                    "Somebody else has this name; take another one.",
+                ));
+            }
+        } else {
+            self.make_room()?;
+            let mut bytes = [0; SECRET_BYTES];
+            random(&mut bytes);
+            let name = Name { secret: URL_SAFE_NO_PAD.encode(bytes), clients: 0 };
+            self.taken.insert(folded.clone(), name);
+        }
+        self.leave(client);
+        self.of_client.insert(client, folded.clone());
+        let Some(name) = self.taken.get_mut(&folded) else { unreachable!("it was put there just now") };
+        name.clients += 1;
+        Ok(name.secret.clone())
+    }
+
+    /// The client uses its name no more.
+    pub(super) fn leave(&mut self, client: ClientId) {
+        let Some(folded) = self.of_client.remove(&client) else { return };
+        let Some(name) = self.taken.get_mut(&folded) else { return };
+        name.clients -= 1;
+        if name.clients == 0 {
+            self.unused.push_back(folded);
+        }
+        // Names that come and go would fill the queue with entries that mean nothing any more.
+        if self.unused.len() > 2 * NAMES_MAX {
+            let taken = &self.taken;
+            self.unused.retain(|folded| taken.get(folded).is_some_and(|name| name.clients == 0));
+            self.unused.truncate(NAMES_MAX);
+        }
+    }
+
+    /// Frees the name that has been unused for longest, if there is no room for another.
+    fn make_room(&mut self) -> Result<(), Refusal> {
+        while self.taken.len() >= NAMES_MAX {
+            let Some(oldest) = self.unused.pop_front() else {
+                let sentence = "So many people are here that no name is left; try again later.";
+                return Err(Refusal::new(503, "too_many_names", sentence).with_retry(60_000));
+            };
+            if self.taken.get(&oldest).is_some_and(|name| name.clients == 0) {
+                self.taken.remove(&oldest);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A nick must fit into a channel's name behind `@`, and must not look like another one by what can't be
+/// seen.
+fn check(nick: &str) -> Result<(), Refusal> {
+    let is_unseen = |char: char| matches!(char, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let is_bad = |char: char| char.is_control() || is_unseen(char) || "/,?#@".contains(char);
+    let count = nick.chars().count();
+    if count == 0 || count > NICK_CHARS_MAX || nick.len() > NICK_CHARS_MAX * 3 || nick.chars().any(is_bad) {
+        let wants = format!("1 to {NICK_CHARS_MAX} visible characters, none of / , ? # @");
+        return Err(Refusal::bad_value("nick", &wants));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(number: u32) -> ClientId {
+        ClientId::for_tests(number)
+    }
+
+    fn take(names: &mut Names, number: u32, nick: &str, secret: Option<&str>) -> Result<String, Refusal> {
+        names.take(client(number), nick, secret, |bytes| bytes.fill(number as u8))
+    }
+
+    #[test]
+    fn nobody_takes_anothers_name() {
+        let mut names = Names::default();
+        let secret = take(&mut names, 1, "Ann", None).unwrap();
+        assert_eq!(take(&mut names, 2, "ann", None).unwrap_err().code, "nick_taken");
+        assert_eq!(take(&mut names, 2, "Ann", Some("guess")).unwrap_err().code, "nick_taken");
+        assert_eq!(take(&mut names, 2, "Ann", Some(&secret)).unwrap(), secret, "a second tab of hers");
+        assert_eq!(take(&mut names, 1, "Ann", None).unwrap(), secret, "she has it already");
+    }
+
+    #[test]
+    fn a_name_stays_its_owners_when_nobody_uses_it() {
+        let mut names = Names::default();
+        let secret = take(&mut names, 1, "Ann", None).unwrap();
+        names.leave(client(1));
+        assert!(take(&mut names, 2, "Ann", None).is_err());
+        assert!(take(&mut names, 3, "Ann", Some(&secret)).is_ok());
+    }
+
+    #[test]
+    fn the_longest_unused_name_makes_room() {
+        let mut names = Names::default();
+        for number in 0..NAMES_MAX as u32 {
+            take(&mut names, number, &format!("n{number}"), None).unwrap();
+        }
+        assert_eq!(take(&mut names, u32::MAX, "late", None).unwrap_err().code, "too_many_names");
+        names.leave(client(5));
+        names.leave(client(6));
+        assert!(take(&mut names, u32::MAX, "late", None).is_ok());
+        assert!(!names.taken.contains_key("n5") && names.taken.contains_key("n6"));
+    }
+
+    #[test]
+    fn what_is_no_nick_is_refused() {
+        let long = "x".repeat(NICK_CHARS_MAX + 1);
+        for nick in ["", "a/b", "@ann", "a\nb", "a\u{202e}b", "a\u{200b}", &long] {
+            assert_eq!(check(nick).unwrap_err().code, "bad_value", "{nick:?}");
+        }
+        assert!(check("李雷").is_ok() && check("Ann-Marie O'Neil 2").is_ok());
+    }
+}

@@ -1,0 +1,239 @@
+//! The command line.
+//!
+//! It knows no socket: it says what was asked for, or in one sentence what is wrong with it.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use lexopt::prelude::*;
+use log::LevelFilter;
+
+use crate::limits;
+use crate::server::Config;
+
+/// What `--help` prints.
+pub const USAGE: &str = "\
+encke: live messages for any web page, over every transport a browser has had, and a chat
+
+Usage: encke [OPTION]...
+
+Where to listen
+  --address IP         listen at this address (127.0.0.1)
+  --port N             and at this port; 0 lets the system choose and prints its choice (8080)
+
+Who may use it
+  --publish-key KEY    back ends must send `Authorization: Bearer KEY`; needed at a public address
+                       (better in the environment, where other users can't see it: ENCKE_PUBLISH_KEY)
+  --open-publish       everybody who reaches a public address may publish; only if you mean it
+  --origin ORIGIN      pages of this origin may use it too, https://example.com; `*` is every one (repeatable)
+  --jsonp              serve /jsonp, which any page of any site can read
+
+What it keeps and allows
+  --history N          messages a channel keeps (1024)
+  --history-bytes N    bytes a channel keeps (1M; K and M may follow the number)
+  --history-age S      seconds a message is kept (86400)
+  --message-bytes N    bytes of the largest message (64K)
+  --connections N      connections at a time; more are answered 503 (16384)
+  --heartbeat S        seconds between two heartbeats of a stream (25)
+  --grace S            seconds a client without a connection is still present (15)
+
+Others
+  --log LEVEL          error, warn, info, debug or trace (warn)
+  --help, --version    print this, or the version
+
+Open http://127.0.0.1:8080/ in two windows and chat; from a terminal:
+  curl -N 'localhost:8080/stream?ch=lobby'
+  curl -d hello localhost:8080/publish/lobby
+";
+
+/// What was asked for.
+#[derive(Debug)]
+pub struct Args {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// How to serve.
+    pub config: Config,
+    /// What to log.
+    pub log: LevelFilter,
+}
+
+/// Why nothing is to be served.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Misuse {
+    /// `--help`.
+    Help,
+    /// `--version`.
+    Version,
+    /// A mistake, in one sentence.
+    Wrong(String),
+}
+
+impl From<lexopt::Error> for Misuse {
+    fn from(error: lexopt::Error) -> Misuse {
+        Misuse::Wrong(error.to_string())
+    }
+}
+
+impl Args {
+    /// Reads the command line, without the program's name, and `ENCKE_PUBLISH_KEY`.
+    ///
+    /// # Errors
+    /// There is nothing to serve; the value says why.
+    pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Misuse> {
+        Args::parse_with(args, std::env::var("ENCKE_PUBLISH_KEY").ok())
+    }
+
+    fn parse_with(args: impl IntoIterator<Item = OsString>, key: Option<String>) -> Result<Args, Misuse> {
+        let mut config = Config { publish_key: key.filter(|key| !key.is_empty()), ..Config::default() };
+        let mut address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let (mut port, mut log, mut is_open) = (8080, LevelFilter::Warn, false);
+        let mut parser = lexopt::Parser::from_args(args);
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Short('h') | Long("help") => return Err(Misuse::Help),
+                Short('V') | Long("version") => return Err(Misuse::Version),
+                Long("address") => address = parser.value()?.parse()?,
+                Long("port") => port = parser.value()?.parse()?,
+                Long("log") => log = parser.value()?.parse()?,
+                Long("open-publish") => is_open = true,
+                Long("jsonp") => config.jsonp = true,
+                Long("publish-key") => config.publish_key = Some(key_of(&parser.value()?.string()?)?),
+                Long("origin") => config.origins.push(origin_of(&parser.value()?.string()?)?),
+                Long(name) => {
+                    let name = name.to_owned();
+                    set_number(&mut config, &name, &mut parser)?;
+                }
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        if config.publish_key.is_none() && !is_open && !address.is_loopback() {
+            return Err(Misuse::Wrong(format!(
+                "at {address} everybody who reaches this machine could publish: set ENCKE_PUBLISH_KEY to a secret, \
+                 or say --open-publish if that is what you want"
+            )));
+        }
+        if config.bounds.message_bytes >= config.bounds.channel_bytes {
+            return Err(Misuse::Wrong("--message-bytes must be less than --history-bytes".to_owned()));
+        }
+        // A request carries a message and a little around it.
+        config.message_bytes = config.message_bytes.max(config.bounds.message_bytes + limits::HEAD_BYTES_MAX);
+        Ok(Args { address: SocketAddr::new(address, port), config, log })
+    }
+}
+
+/// The options whose value is a number within bounds.
+fn set_number(config: &mut Config, name: &str, parser: &mut lexopt::Parser) -> Result<(), Misuse> {
+    let (least, most) = match name {
+        "history" => (1, 1_000_000),
+        "history-bytes" => (4 * 1024, 1 << 30),
+        "history-age" => (1, 10 * 365 * 86_400),
+        "message-bytes" => (256, 16 << 20),
+        "connections" => (1, limits::LINKS_MAX as u64),
+        "heartbeat" => (limits::HEARTBEAT_S_MIN, limits::HEARTBEAT_S_MAX),
+        "grace" => (0, 3_600),
+        _ => return Err(Misuse::Wrong(format!("there is no option --{name}"))),
+    };
+    let text = parser.value()?.string()?;
+    let number = number_of(&text).filter(|number| (least..=most).contains(number));
+    let number = number.ok_or_else(|| {
+        Misuse::Wrong(format!("--{name} takes a number from {least} to {most}, and `{text}` is none"))
+    })?;
+    match name {
+        "history" => config.bounds.channel_messages = number as usize,
+        "history-bytes" => config.bounds.channel_bytes = number as usize,
+        "history-age" => config.bounds.message_kept_ms = number * 1000,
+        "message-bytes" => config.bounds.message_bytes = number as usize,
+        "connections" => config.connections = number as usize,
+        "heartbeat" => config.heartbeat_s = number,
+        _ => config.grace_ms = number * 1000,
+    }
+    Ok(())
+}
+
+/// A number with K or M behind it, perhaps.
+fn number_of(text: &str) -> Option<u64> {
+    let (digits, unit) = match text.as_bytes().last()? {
+        b'K' | b'k' => (&text[..text.len() - 1], 1024),
+        b'M' | b'm' => (&text[..text.len() - 1], 1024 * 1024),
+        _ => (text, 1),
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+fn key_of(text: &str) -> Result<String, Misuse> {
+    let is_sendable = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_sendable.then(|| text.to_owned()).ok_or_else(|| {
+        Misuse::Wrong("--publish-key takes visible ASCII characters without spaces".to_owned())
+    })
+}
+
+fn origin_of(text: &str) -> Result<String, Misuse> {
+    let authority = text.split_once("://").map(|(_, authority)| authority);
+    let is_origin = authority.is_some_and(|authority| !authority.is_empty() && !authority.contains('/'));
+    if is_origin || text == "*" || text == "null" {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(Misuse::Wrong(format!(
+        "--origin takes scheme://host or scheme://host:port without a path, not `{text}`"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Args, Misuse> {
+        Args::parse_with(line.split_whitespace().map(OsString::from), None)
+    }
+
+    fn wrong(line: &str) -> String {
+        match parse(line) {
+            Err(Misuse::Wrong(sentence)) => sentence,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_those_that_the_help_tells() {
+        let args = parse("").unwrap();
+        assert_eq!(args.address.to_string(), "127.0.0.1:8080");
+        assert_eq!(args.config.bounds.channel_messages, 1024);
+        assert_eq!(args.config.bounds.channel_bytes, 1 << 20);
+        assert_eq!(args.config.bounds.message_kept_ms, 86_400_000);
+        assert_eq!(args.config.bounds.message_bytes, 64 << 10);
+        assert_eq!(
+            (args.config.connections, args.config.heartbeat_s, args.config.grace_ms),
+            (16_384, 25, 15_000)
+        );
+    }
+
+    #[test]
+    fn options_are_taken() {
+        let args =
+            parse("--port 0 --history 9 --history-bytes 2M --origin HTTPS://A.example --jsonp --log debug");
+        let args = args.unwrap();
+        assert_eq!((args.address.port(), args.log), (0, LevelFilter::Debug));
+        assert_eq!((args.config.bounds.channel_messages, args.config.bounds.channel_bytes), (9, 2 << 20));
+        assert_eq!(args.config.origins, ["https://a.example"]);
+        assert!(args.config.jsonp);
+    }
+
+    #[test]
+    fn a_public_address_needs_a_key_or_a_word() {
+        assert!(wrong("--address 0.0.0.0").contains("ENCKE_PUBLISH_KEY"));
+        assert!(parse("--address 0.0.0.0 --open-publish").is_ok());
+        assert!(parse("--address :: --publish-key s3cret").is_ok());
+        assert!(parse("--address ::1").is_ok());
+    }
+
+    #[test]
+    fn mistakes_say_what_would_be_right() {
+        assert!(wrong("--history 0").contains("from 1 to"));
+        assert!(wrong("--history many").contains("`many`"));
+        assert!(wrong("--histroy 3").contains("--histroy"));
+        assert!(wrong("--origin example.com").contains("scheme://"));
+        assert!(wrong("--message-bytes 2M").contains("--history-bytes"));
+        assert!(wrong("extra").contains("extra"));
+        assert_eq!(parse("--port 70000").is_err(), parse("--help").is_err());
+    }
+}

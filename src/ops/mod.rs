@@ -1,0 +1,74 @@
+//! The roof: the command line, the log, and the act of serving.
+//!
+//! It knows no protocol. What it decides is where to listen, whether that is safe, and what people see of it.
+
+mod args;
+mod logging;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use log::info;
+
+pub use self::args::{Args, Misuse, USAGE};
+use crate::reactor::Reactor;
+use crate::reactor::io::{Kernel, entropy};
+use crate::server::{App, Config, Server};
+
+/// Serves `app` at `address` until SIGINT or SIGTERM. Says on standard output where it listens, which for port
+/// 0 is the only way to know.
+///
+/// # Errors
+/// The address can't be listened at, or the system's poll fails.
+pub fn serve(address: SocketAddr, config: Config, app: Box<dyn App>) -> io::Result<()> {
+    let mut kernel = Kernel::listen(address)?;
+    kernel.heed_signals()?;
+    let address = kernel.address()?;
+    // Nobody may be reading it; that is no reason not to serve.
+    let _ = writeln!(io::stdout(), "encke listens at http://{address}");
+    let _ = io::stdout().flush();
+    let mut server = Server::new(config, app, Box::new(entropy));
+    Reactor::new(kernel).run(&mut server)?;
+    info!("ended");
+    Ok(())
+}
+
+/// The whole program: reads the command line, serves the chat, and gives back the exit status.
+pub fn run() -> u8 {
+    let args = match Args::parse(std::env::args_os().skip(1)) {
+        Ok(args) => args,
+        Err(Misuse::Help) => return say(USAGE),
+        Err(Misuse::Version) => return say(concat!("encke ", env!("CARGO_PKG_VERSION"), "\n")),
+        Err(Misuse::Wrong(sentence)) => {
+            eprintln!("encke: {sentence}\nencke: `encke --help` lists the options");
+            return 2;
+        }
+    };
+    logging::start(args.log);
+    let address = args.address;
+    match serve(address, args.config, Box::new(crate::chat::Chat::new())) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("encke: can't serve at {address}: {error}{}", hint(&error));
+            1
+        }
+    }
+}
+
+fn say(text: &str) -> u8 {
+    // A reader that went away has read enough.
+    let _ = io::stdout().write_all(text.as_bytes());
+    0
+}
+
+/// What to do about an error that people meet when they start a server.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; another program has this port, choose one with --port",
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need a privilege, choose a higher one with --port"
+        }
+        io::ErrorKind::AddrNotAvailable => "; this machine does not have this address",
+        _ => "",
+    }
+}

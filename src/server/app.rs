@@ -1,0 +1,247 @@
+//! The surface for applications: callbacks, and what may be done from within them.
+//!
+//! The names are WorkerMan's, as far as Rust lets them be: `onConnect`, `onMessage`, `onClose` are
+//! [`App::on_connect`], [`App::on_message`], [`App::on_close`]; a connection's `send`, `close` and the `Timer` are
+//! methods of [`Ctx`]. The chat in `chat/` is written on this surface and on nothing else.
+//!
+//! An application never waits and is never called from within one of its own calls: what it publishes or
+//! closes takes effect when the turn comes to it.
+
+use super::command::Command;
+use super::hall::Hall;
+use super::object::Object;
+use super::refusal::Refusal;
+use crate::reactor::Links;
+use crate::wire::http::Head;
+use crate::wire::response::Response;
+use crate::wire::target::Target;
+
+/// Names one client, and never another one.
+///
+/// A client is a person's one visit, not a connection: it may change transport, lose its connection and
+/// come back within the grace period, and is still the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId {
+    pub(super) slot: u32,
+    pub(super) generation: u32,
+}
+
+#[cfg(test)]
+impl ClientId {
+    /// A client that no server knows.
+    pub(crate) fn for_tests(number: u32) -> ClientId {
+        ClientId { slot: number, generation: number }
+    }
+}
+
+/// A WebSocket message (RFC 6455, section 5.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// A text message.
+    Text(&'a str),
+    /// A binary message.
+    Binary(&'a [u8]),
+}
+
+/// A request for plain HTTP, its body whole.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The request line and the fields, checked.
+    pub head: &'a Head<'a>,
+    /// The path and the query.
+    pub target: Target<'a>,
+    /// The body, decoded.
+    pub body: &'a [u8],
+}
+
+impl Request<'_> {
+    /// The method.
+    pub fn method(&self) -> &str {
+        self.head.method
+    }
+
+    /// The path, not decoded.
+    pub fn path(&self) -> &str {
+        self.target.path()
+    }
+
+    /// The first value of a field, if it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.header(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// The first value of a query parameter. Values with broken escapes count as absent.
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        let mut pairs = self.target.query().filter_map(Result::ok);
+        pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    }
+}
+
+/// An application. Every callback has a default, so that one implements what one needs.
+pub trait App {
+    /// The server is about to serve. The place to start timers.
+    fn on_start(&mut self, _ctx: &mut Ctx<'_>) {}
+
+    /// A client appeared. `request` is the one that brought it.
+    ///
+    /// # Errors
+    /// A refusal turns the client away; `on_close` is then not called.
+    fn on_connect(
+        &mut self,
+        _ctx: &mut Ctx<'_>,
+        _client: ClientId,
+        _request: &Request<'_>,
+    ) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// A message came that is no command: any on a WebSocket of an application's own
+    /// ([`Config::comet`](super::Config::comet) off), binary ones elsewhere.
+    fn on_message(&mut self, ctx: &mut Ctx<'_>, client: ClientId, _message: Message<'_>) {
+        let error =
+            Object::new().string("code", "binary").string("message", "Send commands as text messages.");
+        ctx.send(client, &Object::event("reply").boolean("ok", false).object("error", &error));
+    }
+
+    /// A command came that the server does not know. The answer's members go into the reply.
+    ///
+    /// # Errors
+    /// A refusal becomes the reply's `error`.
+    fn on_command(
+        &mut self,
+        _ctx: &mut Ctx<'_>,
+        _client: ClientId,
+        command: &Command<'_>,
+    ) -> Result<Object, Refusal> {
+        Err(Refusal::unknown_op(command.op()))
+    }
+
+    /// A client wants to read a channel.
+    ///
+    /// # Errors
+    /// A refusal keeps it out. By default `@name` is read by the user of that name alone.
+    fn on_subscribe(&mut self, ctx: &mut Ctx<'_>, client: ClientId, channel: &str) -> Result<(), Refusal> {
+        match channel.strip_prefix('@') {
+            Some(owner) if ctx.user(client) != Some(owner) => {
+                Err(Refusal::new(403, "not_yours", "This inbox is read by its owner alone; log in as them."))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A client wants to publish to a channel. `from` will be the user it is logged in as, if any.
+    ///
+    /// # Errors
+    /// A refusal keeps the message out. By default an inbox takes messages from users alone.
+    fn on_publish(&mut self, ctx: &mut Ctx<'_>, client: ClientId, channel: &str) -> Result<(), Refusal> {
+        if channel.starts_with('@') && ctx.user(client).is_none() {
+            return Err(Refusal::new(403, "login_first", "Log in before you write to somebody's inbox."));
+        }
+        Ok(())
+    }
+
+    /// A client is gone: it said so, or it did not come back within the grace period.
+    fn on_close(&mut self, _ctx: &mut Ctx<'_>, _client: ClientId) {}
+
+    /// A timer set with [`Ctx::set_timer`] has come.
+    fn on_timer(&mut self, _ctx: &mut Ctx<'_>, _tag: u64) {}
+
+    /// A request came for a path that is not the server's.
+    fn on_request(&mut self, _ctx: &mut Ctx<'_>, _request: &Request<'_>) -> Response {
+        Response::problem(404, "not_found", "There is nothing at this path.")
+    }
+}
+
+/// What an application may do from within a callback.
+#[derive(Debug)]
+pub struct Ctx<'a> {
+    pub(super) hall: &'a mut Hall,
+    pub(super) links: &'a mut Links,
+}
+
+impl Ctx<'_> {
+    /// Sends an event to one client, on whichever transport it reads. The event stands outside the log: a
+    /// client without a connection does not get it, and neither does one that has too much waiting already.
+    /// Returns whether it was taken.
+    pub fn send(&mut self, client: ClientId, event: &Object) -> bool {
+        self.hall.send(self.links, client, event)
+    }
+
+    /// Sends a message as it is to a client on a WebSocket of the application's own. Returns whether it was
+    /// taken: not by other clients, and not by one that has gone.
+    pub fn send_message(&mut self, client: ClientId, message: Message<'_>) -> bool {
+        self.hall.send_message(self.links, client, message)
+    }
+
+    /// Sends an event to all who read a channel now, outside the log: nobody finds it there later.
+    pub fn tell(&mut self, channel: &str, event: &Object) {
+        self.hall.tell(self.links, channel, event);
+    }
+
+    /// Publishes `data`, which must be canonical JSON (an [`Object`]'s bytes, say). Returns the message's id.
+    ///
+    /// # Errors
+    /// The channel's name is bad, the message too long, or there are too many channels.
+    pub fn publish(&mut self, channel: &str, from: Option<&str>, data: &[u8]) -> Result<String, Refusal> {
+        self.hall.publish(self.links, channel, from, data)
+    }
+
+    /// Makes a client read a channel from now on.
+    ///
+    /// # Errors
+    /// The channel's name is bad, or there are too many channels or subscriptions.
+    pub fn subscribe(&mut self, client: ClientId, channel: &str) -> Result<(), Refusal> {
+        self.hall.subscribe(client, channel)
+    }
+
+    /// Makes a client read a channel no more.
+    pub fn unsubscribe(&mut self, client: ClientId, channel: &str) {
+        self.hall.unsubscribe(client, channel);
+    }
+
+    /// Ends a client: it is told why, its connection closes, and [`App::on_close`] follows.
+    pub fn close(&mut self, client: ClientId, why: &str) {
+        self.hall.dismiss(self.links, client, why);
+    }
+
+    /// Names the user a client is logged in as, or none. What it publishes is from that user, and the
+    /// channels it reads show it present.
+    pub fn set_user(&mut self, client: ClientId, user: Option<&str>) {
+        self.hall.set_user(client, user);
+    }
+
+    /// The user a client is logged in as.
+    pub fn user(&self, client: ClientId) -> Option<&str> {
+        self.hall.user(client)
+    }
+
+    /// Whether a client still exists.
+    pub fn is_present(&self, client: ClientId) -> bool {
+        self.hall.clients.is_present(client)
+    }
+
+    /// The users present in a channel, in order of their names.
+    pub fn users(&self, channel: &str) -> Vec<String> {
+        self.hall.users(channel)
+    }
+
+    /// The author of a kept message, by its id.
+    pub fn author(&self, channel: &str, id: &str) -> Option<String> {
+        self.hall.author(channel, id)
+    }
+
+    /// Calls [`App::on_timer`] with `tag` in `ms` milliseconds.
+    pub fn set_timer(&mut self, ms: u64, tag: u64) {
+        self.hall.set_timer(self.links, ms, tag);
+    }
+
+    /// Fills `bytes` from the system's random source.
+    pub fn random(&mut self, bytes: &mut [u8]) {
+        (self.hall.entropy)(bytes);
+    }
+
+    /// The wall clock: milliseconds since 1970. It may be set back.
+    pub fn wall(&self) -> u64 {
+        self.links.wall()
+    }
+}

@@ -1,0 +1,254 @@
+//! The side for back ends: publishing without being a client, looking into channels, counters.
+//!
+//! It knows no client and asks no application: whoever holds the publish key is trusted. Read first: the
+//! section on back ends in the wire surface; RFC 6750, section 2.1 (Bearer).
+
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::app::Request;
+use super::client::same_bytes;
+use super::command::{Command, canonical};
+use super::hall::Hall;
+use super::object::{Object, join};
+use super::params;
+use super::refusal::Refusal;
+use super::routes::Route;
+use super::transport::Transport;
+use crate::hub::{ChannelInfo, Data};
+use crate::limits::BATCH_LINES_MAX;
+use crate::reactor::Links;
+use crate::wire::json;
+use crate::wire::response::Response;
+
+impl Hall {
+    /// Whether a request may use what is for back ends.
+    pub(super) fn authorize(&self, request: &Request<'_>) -> Result<(), Refusal> {
+        let Some(key) = &self.config.publish_key else { return Ok(()) };
+        let shown = request.header("authorization").and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+        if shown.is_some_and(|shown| same_bytes(shown.as_bytes(), key.as_bytes())) {
+            return Ok(());
+        }
+        let sentence = "Send the publish key as `Authorization: Bearer KEY`.";
+        Err(Refusal::new(401, "unauthorized", sentence).with_field("WWW-Authenticate", "Bearer"))
+    }
+
+    /// Answers a request for one of the routes for back ends.
+    pub(super) fn back_end(
+        &mut self,
+        links: &mut Links,
+        route: &Route,
+        request: &Request<'_>,
+    ) -> Result<Response, Refusal> {
+        match (route, request.method()) {
+            (Route::Publish(channel), _) => self.publish_one(links, channel, request),
+            (Route::PublishMany, _) => self.publish_many(links, request),
+            (Route::Channel(channel), "DELETE") => {
+                self.describe(channel)?;
+                self.hub.clear(channel);
+                Ok(Response::new(204))
+            }
+            (Route::Channel(channel), _) => Ok(json(&self.describe(channel)?)),
+            (Route::History(channel), _) => {
+                let limit =
+                    request.parameter("limit").map(|limit| params::number("limit", &limit)).transpose()?;
+                Ok(json(&self.history(channel, request.parameter("before").as_deref(), limit)?))
+            }
+            (Route::Channels, _) => {
+                let channels: Vec<Object> = self.hub.channels().map(|info| self.listed(&info)).collect();
+                Ok(json(&Object::new().array("channels", channels.iter().map(Object::as_bytes))))
+            }
+            (Route::Metrics, _) => {
+                Ok(Response::new(200)
+                    .with_body("text/plain; version=0.0.4", self.metrics(links).into_bytes()))
+            }
+            _ => Ok(Response::new(404)),
+        }
+    }
+
+    fn publish_one(
+        &mut self,
+        links: &mut Links,
+        channel: &str,
+        request: &Request<'_>,
+    ) -> Result<Response, Refusal> {
+        let body = body_of(request)?;
+        let data = match &body {
+            Body::Json(json) => Data::Json(json),
+            Body::Base64(text) => Data::Base64(text),
+        };
+        let answer = match request.header("idempotency-key") {
+            None => {
+                let message = self.hub.publish(channel, None, data)?;
+                self.want_sweep(links);
+                Object::new().boolean("ok", true).string("id", &message.cursor().to_string())
+            }
+            Some(key) => {
+                // A structured field's string has quotes around it (RFC 8941); most senders leave them off.
+                let key = key.trim_matches('"');
+                let answer = self.publish_once(links, channel, None, "back end", key, data)?;
+                Object::new().boolean("ok", true).members(&answer)
+            }
+        };
+        Ok(json(&answer))
+    }
+
+    /// One message a line. All lines are read before the first is published, so a body with a broken line
+    /// publishes nothing.
+    fn publish_many(&mut self, links: &mut Links, request: &Request<'_>) -> Result<Response, Refusal> {
+        let text = std::str::from_utf8(request.body)
+            .map_err(|_| Refusal::new(400, "bad_json", "The body must be UTF-8, one JSON object a line."))?;
+        let mut drafts = Vec::new();
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            if drafts.len() == BATCH_LINES_MAX {
+                let sentence = format!("Send at most {BATCH_LINES_MAX} lines at once.");
+                return Err(Refusal::new(413, "too_many_lines", sentence));
+            }
+            let draft = Draft::parse(line).map_err(|refusal| Refusal {
+                message: format!("Line {}: {}", index + 1, refusal.message).into(),
+                ..refusal
+            })?;
+            drafts.push(draft);
+        }
+        let mut results = Vec::with_capacity(drafts.len());
+        for Draft { channel, data, key } in &drafts {
+            let published = match key {
+                None => self.publish(links, channel, None, data).map(|id| Object::new().string("id", &id)),
+                Some(key) => self.publish_once(links, channel, None, "back end", key, Data::Json(data)),
+            };
+            results.push(match published {
+                Ok(answer) => Object::new().boolean("ok", true).members(&answer),
+                Err(refusal) => Object::new().boolean("ok", false).object("error", &refusal.to_object()),
+            });
+        }
+        let mut body = vec![b'['];
+        join(&mut body, results.iter().map(Object::as_bytes));
+        body.push(b']');
+        Ok(Response::json(200, body))
+    }
+
+    fn describe(&self, channel: &str) -> Result<Object, Refusal> {
+        let info = self.hub.find(channel).and_then(|id| self.hub.channel(id));
+        let info = info.ok_or_else(|| {
+            Refusal::new(
+                404,
+                "no_channel",
+                "There is no such channel; it begins with its first message or reader.",
+            )
+        })?;
+        let users = self.users(channel);
+        Ok(self.listed(&info).strings("names", users.iter().map(String::as_str)))
+    }
+
+    fn listed(&self, info: &ChannelInfo<'_>) -> Object {
+        Object::new()
+            .string("ch", info.name)
+            .number("readers", info.readers as u64)
+            .number("users", info.users as u64)
+            .number("kept", info.kept as u64)
+            .number("bytes", info.bytes as u64)
+            .string("cursor", &self.cursor(info.latest))
+    }
+
+    /// The counters, in the text form that Prometheus reads.
+    fn metrics(&self, links: &Links) -> String {
+        let stats = links.stats();
+        let mut out = String::new();
+        let mut line = |kind: &str, name: &str, help: &str, value: u64| {
+            // Writing to a string can't fail.
+            let _ =
+                write!(out, "# HELP encke_{name} {help}\n# TYPE encke_{name} {kind}\nencke_{name} {value}\n");
+        };
+        line("gauge", "connections", "Connections open.", links.len() as u64);
+        line(
+            "gauge",
+            "clients",
+            "Clients present, pollers between two polls included.",
+            self.clients.len() as u64,
+        );
+        line("gauge", "channels", "Channels open.", self.hub.channels_len() as u64);
+        line("gauge", "log_bytes", "Bytes of all messages kept.", self.hub.bytes() as u64);
+        line("counter", "messages_total", "Numbers given out by the log.", self.hub.head());
+        line("counter", "accepted_total", "Connections accepted.", stats.accepted);
+        line("counter", "refused_total", "Connections told that there is no room.", stats.refused);
+        line(
+            "counter",
+            "accept_faults_total",
+            "Accepts that failed for want of a descriptor.",
+            stats.accept_faults,
+        );
+        line("counter", "read_bytes_total", "Bytes read.", stats.read_bytes);
+        line("counter", "written_bytes_total", "Bytes written.", stats.written_bytes);
+        line("counter", "writes_total", "Writes that the kernel took.", stats.writes);
+        line("counter", "turns_total", "Turns of the loop.", stats.turns);
+        let _ = write!(out, "# HELP encke_readers Clients that read now.\n# TYPE encke_readers gauge\n");
+        for transport in Transport::ALL {
+            let reads =
+                self.clients.iter().filter(|(_, one)| one.conn.is_some() && one.transport == transport);
+            let _ = writeln!(out, "encke_readers{{transport=\"{}\"}} {}", transport.name(), reads.count());
+        }
+        out
+    }
+}
+
+/// A published body.
+enum Body {
+    Json(Vec<u8>),
+    Base64(String),
+}
+
+/// What a body is. JSON stays JSON, other text becomes a string, other bytes base64. A content type that
+/// says which of them it is, is believed.
+fn body_of(request: &Request<'_>) -> Result<Body, Refusal> {
+    let kind = request.header("content-type").unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_json = kind == "application/json" || kind.ends_with("+json");
+    let Ok(text) = std::str::from_utf8(request.body) else {
+        if is_json {
+            return Err(Refusal::new(400, "bad_json", "The body calls itself JSON and is not even UTF-8."));
+        }
+        return Ok(Body::Base64(STANDARD.encode(request.body)));
+    };
+    if kind == "application/octet-stream" {
+        return Ok(Body::Base64(STANDARD.encode(request.body)));
+    }
+    if kind != "text/plain" {
+        match serde_json::from_str::<&serde_json::value::RawValue>(text) {
+            Ok(raw) => return Ok(Body::Json(canonical(raw.get())?)),
+            Err(error) if is_json => {
+                return Err(Refusal::new(400, "bad_json", format!("The body calls itself JSON: {error}.")));
+            }
+            Err(_) => {}
+        }
+    }
+    let mut string = Vec::with_capacity(text.len() + 2);
+    json::quote(&mut string, text);
+    Ok(Body::Json(string))
+}
+
+/// One line of a batch.
+struct Draft {
+    channel: String,
+    data: Vec<u8>,
+    key: Option<String>,
+}
+
+impl Draft {
+    fn parse(line: &str) -> Result<Draft, Refusal> {
+        let members = Command::members(line)?;
+        Ok(Draft {
+            channel: members.string("ch")?,
+            data: members.json("data")?,
+            key: members.optional_string("key")?,
+        })
+    }
+}
+
+fn json(object: &Object) -> Response {
+    Response::json(200, object.as_bytes()).with_header("Cache-Control", "no-store")
+}

@@ -1,0 +1,249 @@
+//! Clients: who reads and writes, whatever connection it comes over.
+//!
+//! A client outlives its connections. It is named by a sid, which is a secret: whoever has it is the
+//! client. It knows no hub; its slot number is that of its reader there.
+//!
+//! ```text
+//!   sid:  base64url( slot, 4 bytes | secret, 12 bytes )          22 characters
+//! ```
+//!
+//! The slot makes looking one up an index and not a search; the secret makes guessing one hopeless.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::app::ClientId;
+use super::transport::Transport;
+use crate::hub::ReaderId;
+use crate::reactor::{ConnId, Instant};
+
+/// Bytes of a sid's secret. 96 bits can't be guessed over a network.
+const SECRET_BYTES: usize = 12;
+
+/// A sid as a peer sent it: which client it means, if the secret is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sid {
+    slot: u32,
+    secret: [u8; SECRET_BYTES],
+}
+
+impl Sid {
+    /// Reads a sid. `None` if it can't be one.
+    pub fn parse(text: &str) -> Option<Sid> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (slot, secret) = bytes.split_first_chunk::<4>()?;
+        Some(Sid { slot: u32::from_be_bytes(*slot), secret: secret.try_into().ok()? })
+    }
+
+    /// Writes it.
+    pub fn emit(&self) -> String {
+        let mut bytes = [0; 4 + SECRET_BYTES];
+        bytes[..4].copy_from_slice(&self.slot.to_be_bytes());
+        bytes[4..].copy_from_slice(&self.secret);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+}
+
+/// One client.
+#[derive(Debug)]
+pub struct Client {
+    generation: u32,
+    secret: [u8; SECRET_BYTES],
+    /// Its place in the hub, in the same slot.
+    pub reader: ReaderId,
+    /// How it reads now, or how it did last.
+    pub transport: Transport,
+    /// Seconds between two heartbeats on its stream.
+    pub heartbeat_s: u16,
+    /// A timer for its end is in the wheel already.
+    armed: bool,
+    /// The connection it reads over. A poller has none between two polls.
+    pub conn: Option<ConnId>,
+    /// When it is gone for good, unless it comes back.
+    expires: Instant,
+}
+
+/// All clients, under the slot numbers of their readers.
+#[derive(Debug, Default)]
+pub struct Clients {
+    slots: Vec<Option<Client>>,
+    next_generation: u32,
+    count: usize,
+}
+
+impl Clients {
+    /// A new client for a new reader.
+    pub fn insert(
+        &mut self,
+        reader: ReaderId,
+        transport: Transport,
+        entropy: &mut dyn FnMut(&mut [u8]),
+    ) -> ClientId {
+        let slot = reader.slot();
+        let index = slot as usize;
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, || None);
+        }
+        assert!(self.slots[index].is_none(), "a reader's slot was given to two clients");
+        let mut secret = [0; SECRET_BYTES];
+        entropy(&mut secret);
+        let generation = self.next_generation;
+        self.next_generation = generation.wrapping_add(1);
+        self.count += 1;
+        self.slots[index] = Some(Client {
+            generation,
+            secret,
+            reader,
+            transport,
+            heartbeat_s: 0,
+            armed: false,
+            conn: None,
+            expires: Instant::NEVER,
+        });
+        ClientId { slot, generation }
+    }
+
+    /// Ends a client.
+    pub fn remove(&mut self, id: ClientId) -> Option<Client> {
+        self.get(id)?;
+        self.count -= 1;
+        self.slots[id.slot as usize].take()
+    }
+
+    /// The client of that id, if it still exists.
+    pub fn get_mut(&mut self, id: ClientId) -> Option<&mut Client> {
+        self.slots.get_mut(id.slot as usize)?.as_mut().filter(|client| client.generation == id.generation)
+    }
+
+    /// The client of that id, if it still exists.
+    pub fn get(&self, id: ClientId) -> Option<&Client> {
+        self.slots.get(id.slot as usize)?.as_ref().filter(|client| client.generation == id.generation)
+    }
+
+    /// The client whose reader has that slot.
+    pub fn at(&self, slot: u32) -> Option<(ClientId, &Client)> {
+        let client = self.slots.get(slot as usize)?.as_ref()?;
+        Some((ClientId { slot, generation: client.generation }, client))
+    }
+
+    /// The client that `sid` names, if it exists and the secret is right.
+    pub fn find(&self, sid: &Sid) -> Option<ClientId> {
+        let (id, client) = self.at(sid.slot)?;
+        same_bytes(&client.secret, &sid.secret).then_some(id)
+    }
+
+    /// The sid of a client.
+    pub fn sid(&self, id: ClientId) -> Option<Sid> {
+        self.get(id).map(|client| Sid { slot: id.slot, secret: client.secret })
+    }
+
+    /// The client has lost its connection: it has until `expires` to come back. Returns whether a timer must
+    /// be set for that; one at most is out for a client.
+    #[must_use]
+    pub fn expire_at(&mut self, id: ClientId, expires: Instant) -> bool {
+        let Some(client) = self.get_mut(id) else { return false };
+        client.conn = None;
+        client.expires = expires;
+        !std::mem::replace(&mut client.armed, true)
+    }
+
+    /// A client's timer has come.
+    pub fn timer_came(&mut self, id: ClientId, now: Instant) -> Expiry {
+        let Some(client) = self.get_mut(id) else { return Expiry::Never };
+        if client.conn.is_some() {
+            client.armed = false;
+            return Expiry::Never;
+        }
+        if client.expires <= now { Expiry::Now } else { Expiry::At(client.expires) }
+    }
+
+    /// Whether the client still exists.
+    pub fn is_present(&self, id: ClientId) -> bool {
+        self.get(id).is_some()
+    }
+
+    /// All clients.
+    pub fn iter(&self) -> impl Iterator<Item = (ClientId, &Client)> {
+        (0..self.slots.len() as u32).filter_map(|slot| self.at(slot))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+}
+
+/// What a client's timer means when it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// The client is back, or gone already.
+    Never,
+    /// It was back in between and has until then now.
+    At(Instant),
+    /// It did not come back.
+    Now,
+}
+
+/// Compares two secrets in a time that tells nothing of where they differ.
+pub fn same_bytes(one: &[u8], other: &[u8]) -> bool {
+    let differ = one.iter().zip(other).fold(0, |differ, (a, b)| differ | (a ^ b));
+    // The hint keeps the optimiser from leaving the loop at the first difference.
+    one.len() == other.len() && std::hint::black_box(differ) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn insert(clients: &mut Clients, slot: u32) -> ClientId {
+        clients.insert(ReaderId::at(slot), Transport::Poll, &mut |bytes| bytes.fill(slot as u8 + 1))
+    }
+
+    #[test]
+    fn a_sid_finds_its_client_and_no_other() {
+        let mut clients = Clients::default();
+        let (ann, bob) = (insert(&mut clients, 0), insert(&mut clients, 1));
+        let sid = clients.sid(bob).expect("present");
+        assert_eq!(Sid::parse(&sid.emit()), Some(sid));
+        assert_eq!(sid.emit().len(), 22);
+        assert_eq!(clients.find(&sid), Some(bob));
+        assert_eq!(clients.find(&Sid { slot: ann.slot, ..sid }), None, "the secret is bob's");
+        clients.remove(bob);
+        assert_eq!(clients.find(&sid), None);
+    }
+
+    #[test]
+    fn garbage_is_no_sid() {
+        for text in
+            ["", "x", "AAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAA+/", "é"]
+        {
+            assert_eq!(Sid::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn one_timer_is_out_for_a_client_that_comes_and_goes() {
+        let mut clients = Clients::default();
+        let ann = insert(&mut clients, 0);
+        assert!(clients.expire_at(ann, Instant::from_millis(100)));
+        assert!(!clients.expire_at(ann, Instant::from_millis(200)));
+        assert_eq!(clients.timer_came(ann, Instant::from_millis(100)), Expiry::At(Instant::from_millis(200)));
+        assert_eq!(clients.timer_came(ann, Instant::from_millis(200)), Expiry::Now);
+    }
+
+    #[test]
+    fn a_reused_slot_is_another_client() {
+        let mut clients = Clients::default();
+        let old = insert(&mut clients, 0);
+        clients.remove(old);
+        let new = insert(&mut clients, 0);
+        assert!(!clients.is_present(old) && clients.is_present(new));
+        assert!(clients.remove(old).is_none());
+        assert_eq!(clients.len(), 1);
+    }
+
+    #[test]
+    fn a_client_is_small() {
+        assert!(size_of::<Option<Client>>() <= 56, "{}", size_of::<Option<Client>>());
+    }
+}

@@ -1,0 +1,150 @@
+//! A command as a client sends it: one JSON object, its members read when they are asked for.
+//!
+//! It knows no client and carries nothing out. Read first: the section on writing in the wire surface.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::refusal::Refusal;
+use crate::limits::COMMAND_REF_BYTES_MAX;
+use crate::wire::json;
+
+/// One command.
+#[derive(Debug)]
+pub struct Command<'a> {
+    op: String,
+    reference: Vec<u8>,
+    members: BTreeMap<String, &'a RawValue>,
+}
+
+impl<'a> Command<'a> {
+    /// Reads a command.
+    ///
+    /// # Errors
+    /// The text is no JSON object, has no `op`, or its `ref` is neither a short string nor a number. The
+    /// refusal says which; a reply to it has no `ref`, since there is none to trust.
+    pub fn parse(text: &'a str) -> Result<Command<'a>, Refusal> {
+        let mut command = Command::members(text)?;
+        if let Some(reference) = command.members.get("ref") {
+            command.reference = reference_of(reference.get())?;
+        }
+        command.op = command.string("op")?;
+        Ok(command)
+    }
+
+    /// Reads an object that has members like a command's, but nothing to be done.
+    ///
+    /// # Errors
+    /// The text is no JSON object.
+    pub fn members(text: &'a str) -> Result<Command<'a>, Refusal> {
+        let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(|error| {
+            Refusal::new(400, "bad_json", format!("This must be one JSON object: {error}."))
+        })?;
+        Ok(Command { op: String::new(), reference: b"null".to_vec(), members })
+    }
+
+    /// What is to be done.
+    pub fn op(&self) -> &str {
+        &self.op
+    }
+
+    /// The `ref` to answer with, canonical JSON; `null` if none was given.
+    pub fn reference(&self) -> &[u8] {
+        &self.reference
+    }
+
+    /// A member that must be a string.
+    ///
+    /// # Errors
+    /// It is missing or something else.
+    pub fn string(&self, name: &str) -> Result<String, Refusal> {
+        self.optional_string(name)?.ok_or_else(|| Refusal::missing(name))
+    }
+
+    /// A member that is a string, if it is there. Null counts as absent.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn optional_string(&self, name: &str) -> Result<Option<String>, Refusal> {
+        let wants = |_| Refusal::bad_value(name, "a string");
+        self.present(name).map(serde_json::from_str).transpose().map_err(wants)
+    }
+
+    /// A member that is a whole number not below zero, if it is there. Null counts as absent.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn optional_number(&self, name: &str) -> Result<Option<u64>, Refusal> {
+        let wants = |_| Refusal::bad_value(name, "a whole number");
+        self.present(name).map(serde_json::from_str).transpose().map_err(wants)
+    }
+
+    fn present(&self, name: &str) -> Option<&'a str> {
+        self.members.get(name).map(|raw| raw.get()).filter(|text| *text != "null")
+    }
+
+    /// A member of any kind, as canonical JSON.
+    ///
+    /// # Errors
+    /// It is missing, or holds half of a surrogate pair, which is no character.
+    pub fn json(&self, name: &str) -> Result<Vec<u8>, Refusal> {
+        let raw = self.members.get(name).ok_or_else(|| Refusal::missing(name))?;
+        canonical(raw.get())
+    }
+}
+
+/// Canonical JSON of a text that is known to be JSON.
+///
+/// # Errors
+/// It holds half of a surrogate pair.
+pub fn canonical(text: &str) -> Result<Vec<u8>, Refusal> {
+    json::compact(text).map_err(|_| {
+        Refusal::new(400, "bad_json", "A string holds half of a surrogate pair; escape the whole character.")
+    })
+}
+
+/// A `ref` is given back as it came, so it is kept short, and simple enough to be compared by anyone.
+fn reference_of(raw: &str) -> Result<Vec<u8>, Refusal> {
+    let simple =
+        raw.starts_with('"') || raw.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    if raw.len() > COMMAND_REF_BYTES_MAX || !(simple || raw == "null") {
+        return Err(Refusal::bad_value("ref", "a short string or a number"));
+    }
+    canonical(raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(text: &str) -> &'static str {
+        Command::parse(text).expect_err("refused").code
+    }
+
+    #[test]
+    fn members_are_read_as_what_they_are() {
+        let command =
+            Command::parse(r#"{"op":"publish","ref":7,"ch":"lobby","data":{"a": [1.0, "<"]},"last":3}"#)
+                .unwrap();
+        assert_eq!((command.op(), command.reference()), ("publish", &b"7"[..]));
+        assert_eq!(command.string("ch").unwrap(), "lobby");
+        assert_eq!(command.json("data").unwrap(), br#"{"a":[1.0,"\u003c"]}"#);
+        assert_eq!(command.optional_number("last").unwrap(), Some(3));
+        assert_eq!(command.optional_string("key").unwrap(), None);
+        assert_eq!(command.string("last").unwrap_err().code, "bad_value");
+        assert_eq!(command.string("none").unwrap_err().code, "missing_value");
+    }
+
+    #[test]
+    fn what_is_no_command_is_refused() {
+        assert_eq!(code(""), "bad_json");
+        assert_eq!(code("[]"), "bad_json");
+        assert_eq!(code("{} {}"), "bad_json");
+        assert_eq!(code(&"[".repeat(100_000)), "bad_json");
+        assert_eq!(code("{}"), "missing_value");
+        assert_eq!(code(r#"{"op":1}"#), "bad_value");
+        assert_eq!(code(r#"{"op":"ping","ref":{}}"#), "bad_value");
+        assert_eq!(code(&format!(r#"{{"op":"ping","ref":"{}"}}"#, "x".repeat(200))), "bad_value");
+    }
+}

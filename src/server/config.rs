@@ -1,0 +1,44 @@
+//! What whoever runs the program may choose. Every default is a bound or a time of `limits.rs`.
+
+use crate::hub::Bounds;
+use crate::limits;
+
+/// The choices, with their defaults.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Serve the routes of the wire surface: `/ws`, `/sse`, `/poll`, `/publish` and the rest. Without them
+    /// every request and every WebSocket, whatever its path, is the application's.
+    pub comet: bool,
+    /// Connections at a time. More are answered 503.
+    pub connections: usize,
+    /// What each channel keeps, and how many channels and readers there may be.
+    pub bounds: Bounds,
+    /// Bytes of a request body, and of a WebSocket message.
+    pub message_bytes: usize,
+    /// Seconds between two heartbeats of a stream whose reader did not ask for others.
+    pub heartbeat_s: u64,
+    /// Milliseconds for which a client without a connection is still present, and its sid still good.
+    pub grace_ms: u64,
+    /// Origins whose pages may use the server beside its own, `https://example.com` each; `*` is every one.
+    pub origins: Vec<String>,
+    /// The key that back ends must show. Without one, everybody who reaches the server may publish.
+    pub publish_key: Option<String>,
+    /// Serve `/jsonp`, which any page of any site can read.
+    pub jsonp: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            comet: true,
+            connections: limits::CONNECTIONS_DEFAULT,
+            bounds: Bounds::default(),
+            message_bytes: limits::MESSAGE_BYTES_DEFAULT,
+            heartbeat_s: limits::HEARTBEAT_S_DEFAULT,
+            grace_ms: limits::GRACE_MS_DEFAULT,
+            origins: Vec::new(),
+            publish_key: None,
+            jsonp: false,
+        }
+    }
+}

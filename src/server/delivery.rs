@@ -1,0 +1,250 @@
+//! Down: from the log to the connections.
+//!
+//! It knows who is due (the hub says) and what the bytes are (the transport says), and brings them together.
+//! Nothing is kept here for a reader: one that can't be served now asks for a call when its socket has
+//! drained, and until then it is a position in the log.
+//!
+//! ```text
+//!   hub.next_due() ──► is its socket free? ── no ──► want_drain, later on_drain ──► pump
+//!                            │ yes
+//!                            ▼
+//!          at the same place as others? ── yes ──► one joined image for all of them (Runs)
+//!                            │ no
+//!                            ▼
+//!                hub.take() ──► the image of each message, or a gap
+//! ```
+
+use std::rc::Rc;
+
+use super::app::ClientId;
+use super::hall::Hall;
+use super::object::Object;
+use super::session::{Held, Stage};
+use super::transport::Transport;
+use crate::hub::{ChannelId, Due, Item};
+use crate::limits::{HIGH_WATER_BYTES, POLL_BYTES_MAX, STALL_MS};
+use crate::reactor::{ConnId, Links, Why};
+use crate::wire::response::Response;
+use crate::wire::{poll, script, sse, ws};
+
+/// Images of several messages joined, made once for all readers that stand at the same place. They live for
+/// one turn: what a socket has not taken by then is held by its outbox.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    made: Vec<Run>,
+}
+
+#[derive(Debug)]
+struct Run {
+    channel: ChannelId,
+    from: u64,
+    to: u64,
+    transport: Transport,
+    image: Rc<[u8]>,
+}
+
+impl Runs {
+    pub(super) fn clear(&mut self) {
+        self.made.clear();
+    }
+
+    fn find(&self, channel: ChannelId, (from, to): (u64, u64), transport: Transport) -> Option<Rc<[u8]>> {
+        let same = |run: &&Run| {
+            run.channel == channel && (run.from, run.to) == (from, to) && run.transport == transport
+        };
+        // The newest first: readers come in the order of their channel.
+        self.made.iter().rev().find(same).map(|run| Rc::clone(&run.image))
+    }
+}
+
+impl Hall {
+    /// Serves one reader of what was published.
+    pub(super) fn serve(&mut self, links: &mut Links, due: Due) {
+        let Some((client, held)) = self.clients.at(due.reader.slot()) else { return };
+        // A client without a connection takes what it missed when it comes back.
+        let (Some(id), transport) = (held.conn, held.transport) else { return };
+        if transport.is_poll() {
+            self.answer_poll(links, id);
+            return;
+        }
+        if links.queued(id) > HIGH_WATER_BYTES || links.is_blocked(id) {
+            links.want_drain(id);
+            return;
+        }
+        match due.run {
+            Some(run) if self.hub.advance(due.reader, due.channel, run.0, run.1) => {
+                let image = self.run_image(due.channel, run, transport);
+                links.send(id, image);
+            }
+            _ => self.pump(links, client),
+        }
+    }
+
+    fn run_image(&mut self, channel: ChannelId, run: (u64, u64), transport: Transport) -> Rc<[u8]> {
+        if let Some(image) = self.runs.find(channel, run, transport) {
+            return image;
+        }
+        let mut images = self.hub.messages(channel, run.0, run.1).map(|message| transport.image(message));
+        let first = images.next().unwrap_or_default();
+        let image = match images.next() {
+            None => first,
+            Some(second) => {
+                let mut joined = [&first[..], &second[..]].concat();
+                images.for_each(|image| joined.extend_from_slice(&image));
+                Rc::from(joined)
+            }
+        };
+        self.runs.made.push(Run { channel, from: run.0, to: run.1, transport, image: Rc::clone(&image) });
+        image
+    }
+
+    /// Gives a streaming client what comes next for it, up to the high-water mark. If there is more, it asks
+    /// to be called when that is out.
+    pub(super) fn pump(&mut self, links: &mut Links, client: ClientId) {
+        let Some(held) = self.clients.get(client) else { return };
+        let (Some(id), transport, reader) = (held.conn, held.transport, held.reader) else { return };
+        if transport.is_poll() || !links.is_open(id) {
+            return;
+        }
+        let mut items = std::mem::take(&mut self.items);
+        let more = self.hub.take(reader, HIGH_WATER_BYTES, &mut items);
+        for item in items.drain(..) {
+            match item {
+                Item::Message(message) => links.send(id, transport.image(&message)),
+                Item::Gap { channel, seq } => {
+                    let cursor = self.cursor(seq);
+                    let gap = self.gap(channel, "evicted", &cursor);
+                    links.send(id, transport.event("gap", Some(&cursor), gap.as_bytes()));
+                }
+            }
+        }
+        self.items = items;
+        if more {
+            links.want_drain(id);
+        }
+    }
+
+    pub(super) fn gap(&self, channel: ChannelId, why: &str, cursor: &str) -> Object {
+        let name = self.hub.channel(channel).map_or("", |channel| channel.name);
+        Object::event("gap").string("ch", name).string("why", why).string("cursor", cursor)
+    }
+
+    /// Answers a held poll if there is anything to tell it.
+    pub(super) fn answer_poll(&mut self, links: &mut Links, id: ConnId) {
+        let reader = self.client_of(id).and_then(|client| self.reader(client));
+        if reader.is_some_and(|reader| self.hub.is_behind(reader)) {
+            self.end_poll(links, id, None);
+        }
+    }
+
+    /// Answers a held poll with what there is for it, and with `last` at the end. It may be nothing at all.
+    pub(super) fn end_poll(&mut self, links: &mut Links, id: ConnId, last: Option<&Object>) {
+        let Some(client) = self.client_of(id) else { return };
+        let Some(held) = self.session(id).release() else { return };
+        let response = self.poll_response(client, &held, &[], last);
+        self.detach(links, id);
+        self.answer(links, id, &held.reply, response);
+        // What came after the poll has waited for this.
+        links.want_drain(id);
+    }
+
+    /// The answer to a poll: the events before, what the client has not been told yet, the event after.
+    pub(super) fn poll_response(
+        &mut self,
+        client: ClientId,
+        held: &Held,
+        first: &[Object],
+        last: Option<&Object>,
+    ) -> Response {
+        let Some(reader) = self.reader(client) else { return Response::new(500) };
+        let mut items = std::mem::take(&mut self.items);
+        self.hub.take(reader, POLL_BYTES_MAX, &mut items);
+        let gaps: Vec<Object> = items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Gap { channel, seq } => Some(self.gap(*channel, "evicted", &self.cursor(*seq))),
+                Item::Message(_) => None,
+            })
+            .collect();
+        let mut gaps = gaps.iter();
+        let told = items.iter().filter_map(|item| match item {
+            Item::Message(message) => Some(message.json()),
+            Item::Gap { .. } => gaps.next().map(Object::as_bytes),
+        });
+        let events = first.iter().map(Object::as_bytes).chain(told).chain(last.map(Object::as_bytes));
+        let sid = self.clients.sid(client).map(|sid| sid.emit()).unwrap_or_default();
+        let cursor = self.cursor(self.hub.position(reader));
+        let mut body = Vec::new();
+        poll::emit(&mut body, &sid, &cursor, events);
+        items.clear();
+        self.items = items;
+        let response = Response::new(200).with_header("Cache-Control", "no-store, no-transform");
+        match &held.callback {
+            None => response.with_body("application/json", body),
+            Some(callback) => {
+                let mut call = Vec::with_capacity(body.len() + callback.len() + 8);
+                script::jsonp(&mut call, callback, &body);
+                response.with_body("text/javascript; charset=utf-8", call)
+            }
+        }
+    }
+
+    /// The heartbeat of a stream is due. It also finds out who is gone without a word: a socket that has not
+    /// moved for long is given up.
+    pub(super) fn heartbeat(&mut self, links: &mut Links, id: ConnId) {
+        let Some(client) = self.client_of(id).and_then(|client| self.clients.get(client)) else {
+            // The application has sent the client away.
+            links.close(id);
+            return;
+        };
+        let (transport, heartbeat_s) = (client.transport, client.heartbeat_s);
+        if links.stuck_ms(id) > STALL_MS {
+            self.drop_connection(links, id, Why::TimedOut);
+            return;
+        }
+        // One that has not taken the last bytes needs no more of them to be found out.
+        if links.queued(id) == 0 && transport != Transport::Raw {
+            let beat = Object::event("heartbeat").number("at", links.wall());
+            links.send(id, transport.event("heartbeat", None, beat.as_bytes()));
+        }
+        links.set_deadline(id, links.now().after(u64::from(heartbeat_s) * 1000));
+    }
+
+    /// Says goodbye on whatever the connection is, and closes it.
+    pub(super) fn bye(&mut self, links: &mut Links, id: ConnId, why: &str) {
+        let retry = self.retry_ms();
+        let bye = Object::event("bye").string("why", why).number("retry", retry);
+        match self.session(id).stage() {
+            Stage::Held => self.end_poll(links, id, Some(&bye)),
+            Stage::Streaming | Stage::Socket => self.bye_stream(links, id, why, retry, &bye),
+            _ => {}
+        }
+        self.session(id).finish();
+        self.detach(links, id);
+        links.close(id);
+    }
+
+    fn bye_stream(&mut self, links: &mut Links, id: ConnId, why: &str, retry: u64, bye: &Object) {
+        let Some(transport) =
+            self.client_of(id).and_then(|client| self.clients.get(client)).map(|c| c.transport)
+        else {
+            return;
+        };
+        let mut out = Vec::new();
+        if transport == Transport::Sse {
+            sse::retry(&mut out, retry as u32);
+        }
+        if transport != Transport::Raw {
+            out.extend_from_slice(&transport.event("bye", None, bye.as_bytes()));
+        }
+        match transport {
+            Transport::WebSocket | Transport::Raw => {
+                let code = if why == "shutdown" { ws::close::RESTART } else { ws::close::GOING_AWAY };
+                ws::close_frame(code, why, &mut out);
+            }
+            Transport::Iframe => script::end(&mut out),
+            Transport::Sse | Transport::Stream | Transport::Poll | Transport::Jsonp => {}
+        }
+        links.send(id, out);
+    }
+}

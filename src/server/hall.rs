@@ -1,0 +1,459 @@
+//! Everything the server holds, and the small acts that the rest of it is made of.
+//!
+//! The hall is where the three pillars meet: sessions (what bytes mean), clients (who they are from) and
+//! the hub (what is said). It knows no route and calls no application; what an application is owed is kept in
+//! a queue until [`Server`](super::Server) pays it.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::rc::Rc;
+
+use log::debug;
+use slab::Slab;
+
+use super::Entropy;
+use super::app::{ClientId, Message};
+use super::client::{Clients, Expiry};
+use super::command::Command;
+use super::config::Config;
+use super::delivery::Runs;
+use super::object::Object;
+use super::refusal::Refusal;
+use super::session::{Reply, Session, Stage};
+use super::transport::Transport;
+use crate::hub::{Cursor, Data, Hub, Item, ReaderId, Start};
+use crate::limits::{
+    HEAD_MS, IDLE_MS, RETRY_MS_MAX, RETRY_MS_MIN, SEND_QUEUE_BYTES_MAX, SWEEP_CHANNELS, SWEEP_MS,
+    TELL_READERS_MAX,
+};
+use crate::reactor::{ConnId, Links, Why};
+use crate::wire::http::Version;
+use crate::wire::response::{Emit, Length, Response, httpdate};
+use crate::wire::ws::{self, Opcode};
+
+/// See the top of this file.
+pub struct Hall {
+    pub(super) config: Config,
+    pub(super) hub: Hub,
+    /// Under the slot numbers of the links.
+    pub(super) sessions: Vec<Session>,
+    pub(super) clients: Clients,
+    pub(super) entropy: Entropy,
+    /// Images made in this turn for readers at the same place.
+    pub(super) runs: Runs,
+    /// What is taken from the hub passes through here; kept for its memory.
+    pub(super) items: Vec<Item>,
+    /// Clients that are gone and whose application has not been told yet.
+    pub(super) departed: VecDeque<ClientId>,
+    /// The applications' timers: their tags.
+    timers: Slab<u64>,
+    /// A sweep's timer is out.
+    sweeping: bool,
+    /// The `Date` of this second.
+    date: (u64, String),
+    /// Mixed into the retry times that clients are told.
+    jitter: u64,
+}
+
+/// What a timer of the wheel is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timer {
+    /// The grace period of a client.
+    Client(ClientId),
+    /// An application's, by its place in the table.
+    App(usize),
+    /// Old messages are to be looked for.
+    Sweep,
+}
+
+/// The two upper bits of a timer's key say what it is for. A client's slot is below 2^30: see `limits`.
+impl Timer {
+    const KIND_BITS: u32 = 62;
+
+    fn key(self) -> u64 {
+        match self {
+            Timer::Client(id) => (u64::from(id.slot) << 32) | u64::from(id.generation),
+            Timer::App(place) => (1 << Timer::KIND_BITS) | place as u64,
+            Timer::Sweep => 2 << Timer::KIND_BITS,
+        }
+    }
+
+    pub(super) fn of(key: u64) -> Timer {
+        match key >> Timer::KIND_BITS {
+            0 => Timer::Client(ClientId { slot: (key >> 32) as u32, generation: key as u32 }),
+            1 => Timer::App((key & ((1 << Timer::KIND_BITS) - 1)) as usize),
+            _ => Timer::Sweep,
+        }
+    }
+}
+
+impl Hall {
+    pub(super) fn new(config: Config, mut entropy: Entropy) -> Hall {
+        let (mut epoch, mut jitter) = ([0; 4], [0; 8]);
+        entropy(&mut epoch);
+        entropy(&mut jitter);
+        Hall {
+            hub: Hub::new(u32::from_be_bytes(epoch), config.bounds),
+            config,
+            sessions: Vec::new(),
+            clients: Clients::default(),
+            entropy,
+            runs: Runs::default(),
+            items: Vec::new(),
+            departed: VecDeque::new(),
+            timers: Slab::new(),
+            sweeping: false,
+            date: (u64::MAX, String::new()),
+            // An odd number, so that it never becomes zero.
+            jitter: u64::from_be_bytes(jitter) | 1,
+        }
+    }
+
+    pub(super) fn set_time(&mut self, links: &Links) {
+        self.hub.set_time(links.now().as_millis(), links.wall());
+        let second = links.wall() / 1000;
+        if self.date.0 != second {
+            self.date = (second, httpdate(links.wall()));
+        }
+    }
+
+    // Connections.
+
+    pub(super) fn session(&mut self, id: ConnId) -> &mut Session {
+        &mut self.sessions[id.slot()]
+    }
+
+    pub(super) fn open_session(&mut self, links: &mut Links, id: ConnId) {
+        if self.sessions.len() <= id.slot() {
+            self.sessions.resize_with(id.slot() + 1, Session::default);
+        }
+        self.sessions[id.slot()] = Session::default();
+        links.set_deadline(id, links.now().after(HEAD_MS));
+    }
+
+    /// Answers the request that the session is at. The session goes on to the next one, or to its end.
+    pub(super) fn answer(&mut self, links: &mut Links, id: ConnId, reply: &Reply, response: Response) {
+        // Who has shut his side sends no further request, and waits for the end of the last answer.
+        let keep_alive = reply.keep_alive && !links.is_half_closed(id) && !links.is_stopping();
+        let mut out = Vec::with_capacity(256 + response.body().len());
+        self.emit(reply, keep_alive, Length::Known, response, &mut out);
+        links.send(id, out);
+        if self.session(id).stage() == Stage::Answering {
+            self.session(id).answered(keep_alive);
+        }
+        if keep_alive {
+            links.set_deadline(id, links.now().after(IDLE_MS));
+        } else {
+            self.session(id).finish();
+            links.close(id);
+        }
+    }
+
+    /// The bytes of a response, with the fields that every one has.
+    pub(super) fn emit(
+        &self,
+        reply: &Reply,
+        keep_alive: bool,
+        length: Length,
+        response: Response,
+        out: &mut Vec<u8>,
+    ) {
+        let mut response = response.with_header("X-Content-Type-Options", "nosniff");
+        if !self.config.origins.is_empty() {
+            response = response.with_header("Vary", "Origin");
+        }
+        if let Some(origin) = &reply.origin {
+            response = response
+                .with_header("Access-Control-Allow-Origin", origin.clone())
+                .with_header("Access-Control-Expose-Headers", "Retry-After");
+        }
+        let emit = Emit {
+            date: &self.date.1,
+            version: if reply.http10 { Version::Http10 } else { Version::Http11 },
+            keep_alive,
+            head_only: reply.head_only,
+            length,
+        };
+        response.emit(&emit, out);
+    }
+
+    // Clients.
+
+    pub(super) fn reader(&self, client: ClientId) -> Option<ReaderId> {
+        self.clients.get(client).map(|client| client.reader)
+    }
+
+    /// A new client, with a reader of its own.
+    pub(super) fn admit(&mut self, transport: Transport) -> Result<ClientId, Refusal> {
+        let reader = self.hub.join()?;
+        Ok(self.clients.insert(reader, transport, &mut *self.entropy))
+    }
+
+    /// The client speaks over `id` from now on.
+    pub(super) fn attach(&mut self, client: ClientId, id: ConnId, transport: Transport) {
+        self.session(id).set_client(Some(client.slot));
+        if let Some(client) = self.clients.get_mut(client) {
+            client.conn = Some(id);
+            client.transport = transport;
+        }
+    }
+
+    /// The client speaks over `id` no more. It is present for the grace period and gone after it.
+    pub(super) fn detach(&mut self, links: &mut Links, id: ConnId) {
+        let Some(slot) = self.session(id).client() else { return };
+        self.session(id).set_client(None);
+        let Some((client, held)) = self.clients.at(slot) else { return };
+        if held.conn != Some(id) {
+            return;
+        }
+        // A socket of the application's has no sid to come back with.
+        if held.transport == Transport::Raw {
+            self.remove(client);
+            return;
+        }
+        let expires = links.now().after(self.config.grace_ms);
+        if self.clients.expire_at(client, expires) {
+            links.set_timer(expires, Timer::Client(client).key());
+        }
+    }
+
+    /// The client of a connection.
+    pub(super) fn client_of(&mut self, id: ConnId) -> Option<ClientId> {
+        let slot = self.session(id).client()?;
+        let (client, held) = self.clients.at(slot)?;
+        (held.conn == Some(id)).then_some(client)
+    }
+
+    /// A client's grace period may be over.
+    pub(super) fn expire(&mut self, links: &mut Links, client: ClientId) {
+        match self.clients.timer_came(client, links.now()) {
+            Expiry::Never => {}
+            Expiry::At(instant) => links.set_timer(instant, Timer::Client(client).key()),
+            Expiry::Now => self.remove(client),
+        }
+    }
+
+    /// The client is gone: its subscriptions end, and the application is told in its time.
+    pub(super) fn remove(&mut self, client: ClientId) {
+        if let Some(gone) = self.clients.remove(client) {
+            self.hub.leave(gone.reader);
+            self.departed.push_back(client);
+        }
+    }
+
+    /// A client that the application turned away before it was anyone.
+    pub(super) fn turn_away(&mut self, client: ClientId) {
+        if let Some(gone) = self.clients.remove(client) {
+            self.hub.leave(gone.reader);
+        }
+    }
+
+    /// Milliseconds after which a client that is sent away should come back: another number for each, so
+    /// that they don't all come at once.
+    pub(super) fn retry_ms(&mut self) -> u64 {
+        // A step of xorshift64: not secret, only spread.
+        self.jitter ^= self.jitter << 13;
+        self.jitter ^= self.jitter >> 7;
+        self.jitter ^= self.jitter << 17;
+        RETRY_MS_MIN + self.jitter % (RETRY_MS_MAX - RETRY_MS_MIN)
+    }
+
+    /// Whether it is on a socket of the application's own.
+    pub(super) fn is_raw(&self, client: ClientId) -> bool {
+        self.clients.get(client).is_some_and(|held| held.transport == Transport::Raw)
+    }
+
+    /// Answers a command that came over the client's own stream. However slowly it reads, the answer is
+    /// kept: it is the next command that has to wait.
+    pub(super) fn send_reply(&mut self, links: &mut Links, client: ClientId, reply: &Object) {
+        if let Some((id, transport)) =
+            self.clients.get(client).and_then(|held| Some((held.conn?, held.transport)))
+        {
+            links.send(id, transport.event("reply", None, reply.as_bytes()));
+        }
+    }
+
+    // The log.
+
+    pub(super) fn cursor(&self, seq: u64) -> String {
+        self.hub.cursor(seq).to_string()
+    }
+
+    pub(super) fn publish(
+        &mut self,
+        links: &mut Links,
+        channel: &str,
+        from: Option<&str>,
+        data: &[u8],
+    ) -> Result<String, Refusal> {
+        let id = self.hub.publish(channel, from, Data::Json(data))?.cursor().to_string();
+        self.want_sweep(links);
+        Ok(id)
+    }
+
+    /// Has old messages looked for, as long as there are any. A server at rest wakes for nothing.
+    pub(super) fn want_sweep(&mut self, links: &mut Links) {
+        if !std::mem::replace(&mut self.sweeping, true) {
+            links.set_timer(links.now().after(SWEEP_MS), Timer::Sweep.key());
+        }
+    }
+
+    pub(super) fn sweep(&mut self, links: &mut Links) {
+        self.sweeping = false;
+        self.hub.sweep(SWEEP_CHANNELS);
+        if self.hub.bytes() > 0 {
+            self.want_sweep(links);
+        }
+    }
+
+    // What an application may do; `Ctx` says what each of these means.
+
+    pub(super) fn send(&mut self, links: &mut Links, client: ClientId, event: &Object) -> bool {
+        let Some(held) = self.clients.get(client) else { return false };
+        let (Some(id), transport) = (held.conn, held.transport) else { return false };
+        if transport.is_poll() || links.queued(id) > SEND_QUEUE_BYTES_MAX || !links.is_open(id) {
+            return false;
+        }
+        links.send(id, transport.event(kind_of(event.as_bytes()), None, event.as_bytes()));
+        true
+    }
+
+    pub(super) fn send_message(&mut self, links: &mut Links, client: ClientId, message: Message<'_>) -> bool {
+        let Some(held) = self.clients.get(client) else { return false };
+        let (Some(id), Transport::Raw) = (held.conn, held.transport) else { return false };
+        if !links.is_open(id) {
+            return false;
+        }
+        let (opcode, payload) = match message {
+            Message::Text(text) => (Opcode::Text, text.as_bytes()),
+            Message::Binary(bytes) => (Opcode::Binary, bytes),
+        };
+        let mut out = Vec::with_capacity(payload.len() + ws::HEADER_BYTES_MAX);
+        ws::frame(opcode, payload, &mut out);
+        links.send(id, out);
+        true
+    }
+
+    pub(super) fn tell(&mut self, links: &mut Links, channel: &str, event: &Object) {
+        let Some(id) = self.hub.find(channel) else { return };
+        let readers: Vec<ReaderId> = self.hub.readers_of(id).take(TELL_READERS_MAX).collect();
+        for reader in readers {
+            if let Some((client, _)) = self.clients.at(reader.slot()) {
+                self.send(links, client, event);
+            }
+        }
+    }
+
+    pub(super) fn subscribe(&mut self, client: ClientId, channel: &str) -> Result<(), Refusal> {
+        if let Some(reader) = self.reader(client) {
+            self.hub.subscribe(reader, channel, Start::Now)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn unsubscribe(&mut self, client: ClientId, channel: &str) {
+        if let Some(reader) = self.reader(client) {
+            self.hub.unsubscribe(reader, channel);
+        }
+    }
+
+    pub(super) fn dismiss(&mut self, links: &mut Links, client: ClientId, why: &str) {
+        if let Some(id) = self.clients.get(client).and_then(|held| held.conn) {
+            self.bye(links, id, why);
+        }
+        self.remove(client);
+    }
+
+    pub(super) fn set_user(&mut self, client: ClientId, user: Option<&str>) {
+        if let Some(reader) = self.reader(client) {
+            self.hub.name(reader, user.map(Rc::from));
+        }
+    }
+
+    pub(super) fn user(&self, client: ClientId) -> Option<&str> {
+        self.hub.user(self.reader(client)?).map(|user| &**user)
+    }
+
+    pub(super) fn users(&self, channel: &str) -> Vec<String> {
+        let id = self.hub.find(channel);
+        id.into_iter().flat_map(|id| self.hub.users(id)).map(|(user, _)| user.to_owned()).collect()
+    }
+
+    pub(super) fn author(&self, channel: &str, id: &str) -> Option<String> {
+        let cursor = Cursor::parse(id).filter(|cursor| cursor.epoch == self.hub.epoch())?;
+        let message = self.hub.history(channel, Some(cursor.seq + 1), 1).pop()?;
+        let text = std::str::from_utf8(message.json()).ok().filter(|_| message.seq() == cursor.seq)?;
+        Command::members(text).ok()?.optional_string("from").ok()?
+    }
+
+    pub(super) fn set_timer(&mut self, links: &mut Links, ms: u64, tag: u64) {
+        let place = self.timers.insert(tag);
+        links.set_timer(links.now().after(ms), Timer::App(place).key());
+    }
+
+    pub(super) fn timer_tag(&mut self, place: usize) -> Option<u64> {
+        self.timers.try_remove(place)
+    }
+
+    /// Ends the connection at once, the application having no more say in it.
+    pub(super) fn drop_connection(&mut self, links: &mut Links, id: ConnId, why: Why) {
+        debug!("{id} ends: {why:?}");
+        self.session(id).finish();
+        links.doom(id, why);
+    }
+
+    /// Checks that sessions, clients and readers agree on who is whose.
+    ///
+    /// # Panics
+    /// If they don't.
+    pub(super) fn audit(&self, links: &Links) {
+        self.hub.audit();
+        let mut clients = 0;
+        for (id, client) in self.clients.iter() {
+            clients += 1;
+            assert_eq!(client.reader.slot(), id.slot, "client {id:?} has another's reader");
+            if let Some(conn) = client.conn {
+                let session = &self.sessions[conn.slot()];
+                assert_eq!(session.client(), Some(id.slot), "client {id:?} and {conn} don't agree");
+                assert!(links.contains(conn), "client {id:?} reads over {conn}, which has ended");
+            }
+        }
+        assert_eq!(clients, self.clients.len());
+        assert_eq!(clients, self.hub.readers(), "a reader without a client, or a client without a reader");
+        assert!(self.departed.is_empty(), "an application is owed an on_close");
+    }
+}
+
+/// The type of an event: its first member, as `Object::event` writes it.
+fn kind_of(json: &[u8]) -> &str {
+    let kind = json.strip_prefix(br#"{"type":""#).and_then(|rest| rest.split(|byte| *byte == b'"').next());
+    kind.and_then(|kind| std::str::from_utf8(kind).ok()).unwrap_or("message")
+}
+
+impl fmt::Debug for Hall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hall")
+            .field("config", &self.config)
+            .field("clients", &self.clients)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timers_keep_what_they_are_for() {
+        let client = ClientId { slot: (1 << 30) - 1, generation: u32::MAX };
+        for timer in [Timer::Client(client), Timer::App(7), Timer::Sweep] {
+            assert_eq!(Timer::of(timer.key()), timer);
+        }
+    }
+
+    #[test]
+    fn an_events_type_is_its_first_member() {
+        assert_eq!(kind_of(Object::event("typing").string("ch", "a").as_bytes()), "typing");
+        assert_eq!(kind_of(Object::new().string("ch", "a").as_bytes()), "message");
+    }
+}

@@ -1,0 +1,155 @@
+//! Whose pages may use the server: its own, and those of origins allowed by name.
+//!
+//! It knows no route. Read first: RFC 6454, section 7; WHATWG Fetch, section 3.2 (CORS); RFC 6455, section
+//! 10.2. Browsers send `Origin` with every WebSocket and every POST of a page, and no page can forge it; who
+//! sends none is no page (curl, a back end) or reads from its own site.
+
+use super::app::Request;
+use super::refusal::Refusal;
+use super::routes::Route;
+use crate::wire::http::Head;
+use crate::wire::response::Response;
+
+/// What a page of another origin may send along, if its origin is allowed at all.
+const ALLOWED_FIELDS: &str = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID";
+
+/// Seconds for which a browser need not ask again. Chromium's own bound.
+const PREFLIGHT_S: &str = "7200";
+
+/// Whose request it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nobody's page, or one of this site.
+    Own,
+    /// A page of another site that is allowed by name; CORS headers name it.
+    Allowed(String),
+    /// A page of a site that is not allowed.
+    Foreign,
+}
+
+/// Judges a request. `allowed` holds origins as browsers write them, in lower case; `*` allows every one.
+pub fn judge(head: &Head<'_>, allowed: &[String]) -> Verdict {
+    let mut origins = head.headers("origin");
+    let Some(origin) = origins.next() else {
+        // Requests of a page that carry no Origin (a script element, an image) still say where they come
+        // from in current browsers.
+        let site = head.header("sec-fetch-site");
+        let navigates = head.header("sec-fetch-mode") == Some(b"navigate");
+        return match site {
+            Some(b"cross-site") if !navigates && !allowed.iter().any(|one| one == "*") => Verdict::Foreign,
+            _ => Verdict::Own,
+        };
+    };
+    let Ok(origin) = std::str::from_utf8(origin) else { return Verdict::Foreign };
+    if origins.next().is_some() {
+        return Verdict::Foreign;
+    }
+    if head.host().is_some_and(|host| is_same(origin, host)) {
+        return Verdict::Own;
+    }
+    let origin = origin.to_ascii_lowercase();
+    if allowed.iter().any(|one| *one == origin || one == "*") {
+        Verdict::Allowed(origin)
+    } else {
+        Verdict::Foreign
+    }
+}
+
+/// Lets a request pass unless it is a foreign page's; `is_open` names what even those may see.
+///
+/// # Errors
+/// 403, with what the operator has to do if the page is meant to be let in.
+pub fn admit(verdict: &Verdict, is_open: bool) -> Result<(), Refusal> {
+    if is_open || *verdict != Verdict::Foreign {
+        return Ok(());
+    }
+    let sentence =
+        "Pages of this origin may not use this server; start encke with --origin to allow one by name.";
+    Err(Refusal::new(403, "foreign_origin", sentence))
+}
+
+/// The answer to OPTIONS, be it a browser's preflight (WHATWG Fetch, section 4.8) or someone's question.
+///
+/// # Errors
+/// 403 for a foreign page.
+pub fn preflight(verdict: &Verdict, route: &Route, request: &Request<'_>) -> Result<Response, Refusal> {
+    admit(verdict, false)?;
+    let response = Response::new(204).with_header("Allow", route.methods());
+    if request.header("access-control-request-method").is_none() {
+        return Ok(response);
+    }
+    Ok(response
+        .with_header("Access-Control-Allow-Methods", route.methods())
+        .with_header("Access-Control-Allow-Headers", ALLOWED_FIELDS)
+        .with_header("Access-Control-Max-Age", PREFLIGHT_S))
+}
+
+/// Whether `origin` is that of the site at `host`. The scheme is not compared: behind a proxy that ends TLS
+/// the page is https and the request is not.
+fn is_same(origin: &str, host: &str) -> bool {
+    let (authority, default_port) = match origin.split_once("://") {
+        Some(("http", authority)) => (authority, ":80"),
+        Some(("https", authority)) => (authority, ":443"),
+        _ => return false,
+    };
+    let host = host.strip_suffix(default_port).unwrap_or(host);
+    authority.eq_ignore_ascii_case(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(fields: &str, allowed: &[&str]) -> Verdict {
+        let text = format!("GET /ws HTTP/1.1\r\nHost: chat.example\r\n{fields}\r\n");
+        let head = Head::parse(text.as_bytes()).expect("a good head");
+        let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+        judge(&head, &allowed)
+    }
+
+    #[test]
+    fn its_own_pages_and_those_who_are_no_page() {
+        assert_eq!(verdict("", &[]), Verdict::Own);
+        assert_eq!(verdict("Origin: http://chat.example\r\n", &[]), Verdict::Own);
+        assert_eq!(verdict("Origin: https://Chat.Example\r\n", &[]), Verdict::Own);
+    }
+
+    #[test]
+    fn foreign_origin() {
+        for origin in [
+            "http://evil.example",
+            "null",
+            "",
+            "http://chat.example.evil",
+            "http://chat.example:81",
+            "chat.example",
+            "ftp://chat.example",
+            "http://x@chat.example",
+        ] {
+            assert_eq!(verdict(&format!("Origin: {origin}\r\n"), &[]), Verdict::Foreign, "{origin}");
+        }
+        assert_eq!(
+            verdict("Origin: http://chat.example\r\nOrigin: http://evil.example\r\n", &[]),
+            Verdict::Foreign
+        );
+        assert_eq!(
+            verdict("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n", &[]),
+            Verdict::Foreign
+        );
+        assert_eq!(verdict("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n", &[]), Verdict::Own);
+    }
+
+    #[test]
+    fn allowed_by_name() {
+        let shop = "Origin: https://shop.example\r\n";
+        assert_eq!(verdict(shop, &["https://shop.example"]), Verdict::Allowed("https://shop.example".into()));
+        assert_eq!(verdict(shop, &["https://other.example"]), Verdict::Foreign);
+        assert_eq!(verdict("Origin: null\r\n", &["*"]), Verdict::Allowed("null".into()));
+    }
+
+    #[test]
+    fn default_ports_are_the_same_site() {
+        let text = "GET / HTTP/1.1\r\nHost: a.example:443\r\nOrigin: https://a.example\r\n\r\n";
+        assert_eq!(judge(&Head::parse(text.as_bytes()).unwrap(), &[]), Verdict::Own);
+    }
+}

@@ -1,0 +1,309 @@
+//! How a client comes to read: over which connection, which channels, from where.
+//!
+//! Every transport goes through the same steps: parameters, client, permission, subscriptions. They part
+//! only at the end: a stream begins, a WebSocket is upgraded, a poll is answered or held. Nothing is sent
+//! before the last permission is given, so a refusal is always a plain HTTP answer.
+
+use super::Server;
+use super::app::{ClientId, Ctx, Request};
+use super::hall::Hall;
+use super::object::Object;
+use super::params::{Params, Position};
+use super::refusal::Refusal;
+use super::session::{Held, Reply};
+use super::transport::Transport;
+use crate::hub::Start;
+use crate::limits::{IFRAME_PAD_BYTES_MIN, SOCKET_BEAT_S};
+use crate::reactor::{ConnId, Links};
+use crate::wire::http::Version;
+use crate::wire::response::{Length, Response};
+use crate::wire::{handshake, ndjson, script, sse};
+
+impl Server {
+    /// A request to read. An error has changed nothing and is answered by the caller.
+    pub(super) fn read(
+        &mut self,
+        links: &mut Links,
+        id: ConnId,
+        reply: &Reply,
+        transport: Transport,
+        request: &Request<'_>,
+    ) -> Result<(), Refusal> {
+        if transport == Transport::Jsonp && !self.hall.config.jsonp {
+            return Err(Refusal::new(
+                404,
+                "jsonp_off",
+                "JSONP is switched off, since any site could read it; start encke with --jsonp to allow it.",
+            ));
+        }
+        let params = Params::parse(&request.target, request.head, self.hall.config.heartbeat_s)?;
+        if reply.head_only {
+            self.hall.answer_head_only(links, id, reply, transport);
+            return Ok(());
+        }
+        let accept = if transport == Transport::WebSocket { Some(accept(request)?) } else { None };
+        let client = self.enter(links, transport, &params, request)?;
+        if !self.hall.clients.is_present(client) {
+            return Err(Refusal::new(403, "dismissed", "The application has sent this client away."));
+        }
+        let gaps = self.hall.set_channels(client, &params)?;
+
+        if transport.is_poll() {
+            self.hall.begin_poll(links, id, client, reply, transport, &params, &gaps);
+            return Ok(());
+        }
+        let mut out = Vec::with_capacity(1024);
+        match accept {
+            Some(accept) => {
+                handshake::emit(accept, None, &mut out);
+                let message_bytes = self.hall.config.message_bytes as u32;
+                self.hall.session(id).upgrade(message_bytes);
+            }
+            None => {
+                self.hall.emit(reply, false, Length::Close, stream_head(transport), &mut out);
+                preamble(transport, &params, &mut out);
+                self.hall.session(id).stream();
+            }
+        }
+        self.hall.begin_stream(links, id, client, transport, &params, &gaps, out);
+        Ok(())
+    }
+
+    /// A WebSocket of the application's own: nothing but the handshake, then its messages.
+    pub(super) fn open_socket(
+        &mut self,
+        links: &mut Links,
+        id: ConnId,
+        request: &Request<'_>,
+    ) -> Result<(), Refusal> {
+        let accept = accept(request)?;
+        let client = self.hall.admit(Transport::Raw)?;
+        self.greet(links, client, request)?;
+        let mut out = Vec::new();
+        handshake::emit(accept, None, &mut out);
+        links.send(id, out);
+        let message_bytes = self.hall.config.message_bytes as u32;
+        self.hall.session(id).upgrade(message_bytes);
+        self.hall.attach(client, id, Transport::Raw);
+        if let Some(client) = self.hall.clients.get_mut(client) {
+            client.heartbeat_s = SOCKET_BEAT_S;
+        }
+        self.hall.heartbeat(links, id);
+        Ok(())
+    }
+
+    /// Finds or makes the client, and asks the application whether it may read all that it wants.
+    fn enter(
+        &mut self,
+        links: &mut Links,
+        transport: Transport,
+        params: &Params,
+        request: &Request<'_>,
+    ) -> Result<ClientId, Refusal> {
+        let known = params.sid.and_then(|sid| self.hall.clients.find(&sid));
+        let client = match known {
+            Some(client) => client,
+            None => {
+                let client = self.hall.admit(transport)?;
+                self.greet(links, client, request)?;
+                client
+            }
+        };
+        let mut ctx = Ctx { hall: &mut self.hall, links };
+        let refused = params.channels.iter().find_map(|ch| self.app.on_subscribe(&mut ctx, client, ch).err());
+        if let Some(refusal) = refused {
+            if known.is_none() {
+                self.hall.remove(client);
+            }
+            return Err(refusal);
+        }
+        // One client, one connection: the older one is told that it was replaced.
+        if let Some(old) = self.hall.clients.get(client).and_then(|held| held.conn) {
+            self.hall.replace(links, old);
+        }
+        Ok(client)
+    }
+
+    fn greet(&mut self, links: &mut Links, client: ClientId, request: &Request<'_>) -> Result<(), Refusal> {
+        let mut ctx = Ctx { hall: &mut self.hall, links };
+        let greeted = self.app.on_connect(&mut ctx, client, request);
+        if greeted.is_err() {
+            self.hall.turn_away(client);
+        }
+        greeted
+    }
+}
+
+impl Hall {
+    /// Subscribes a client to what it asked for, from where it asked. Returns the gaps that it must be told
+    /// of before anything else.
+    fn set_channels(&mut self, client: ClientId, params: &Params) -> Result<Vec<Object>, Refusal> {
+        let Some(reader) = self.reader(client) else { return Ok(Vec::new()) };
+        let (start, is_lost) = self.start_of(params.position);
+        if params.channels.is_empty() {
+            self.hub.seek(reader, start);
+        } else {
+            let wanted = |name: &str| params.channels.iter().any(|wanted| wanted == name);
+            let names = self.hub.subscriptions(reader).filter_map(|id| self.hub.channel(id));
+            let unwanted: Vec<_> = names.map(|info| info.name.clone()).filter(|name| !wanted(name)).collect();
+            for name in unwanted {
+                self.hub.unsubscribe(reader, &name);
+            }
+            for name in &params.channels {
+                if let Err(refusal) = self.hub.subscribe(reader, name, start) {
+                    self.remove(client);
+                    return Err(refusal.into());
+                }
+            }
+        }
+        if !is_lost {
+            return Ok(Vec::new());
+        }
+        let cursor = self.cursor(0);
+        Ok(self.hub.subscriptions(reader).map(|id| self.gap(id, "restarted", &cursor)).collect())
+    }
+
+    /// Where that is in this server's log, and whether messages before it are lost. A cursor of another
+    /// epoch, or from a future that never was, is one of a server whose messages are gone: all that is kept
+    /// comes after it.
+    pub(super) fn start_of(&self, position: Position) -> (Start, bool) {
+        match position {
+            Position::Now => (Start::Now, false),
+            Position::Last(count) => (Start::Last(count), false),
+            Position::After(cursor) if cursor.epoch == self.hub.epoch() && cursor.seq <= self.hub.head() => {
+                (Start::Since(cursor.seq), false)
+            }
+            Position::After(_) | Position::Lost => (Start::Since(0), true),
+        }
+    }
+
+    /// Answers a poll, or holds it if there is nothing to tell and time to wait.
+    #[expect(clippy::too_many_arguments, reason = "one call, each of them named")]
+    fn begin_poll(
+        &mut self,
+        links: &mut Links,
+        id: ConnId,
+        client: ClientId,
+        reply: &Reply,
+        transport: Transport,
+        params: &Params,
+        gaps: &[Object],
+    ) {
+        let callback = (transport == Transport::Jsonp).then(|| params.callback.clone());
+        let held = Held { reply: reply.clone(), callback };
+        let is_behind = self.reader(client).is_some_and(|reader| self.hub.is_behind(reader));
+        // Without a cursor there is nothing to wait after: the answer is the cursor to go on from.
+        let at_once = params.wait_s == 0 || params.position == Position::Now || is_behind || !gaps.is_empty();
+        self.attach(client, id, transport);
+        if at_once {
+            let response = self.poll_response(client, &held, gaps, None);
+            self.detach(links, id);
+            self.answer(links, id, reply, response);
+        } else {
+            self.session(id).hold(held);
+            links.set_deadline(id, links.now().after(params.wait_s * 1000));
+        }
+    }
+
+    /// Begins a stream: `out` holds its head; the welcome and what is missing follow, and then the log.
+    #[expect(clippy::too_many_arguments, reason = "one call, each of them named")]
+    fn begin_stream(
+        &mut self,
+        links: &mut Links,
+        id: ConnId,
+        client: ClientId,
+        transport: Transport,
+        params: &Params,
+        gaps: &[Object],
+        mut out: Vec<u8>,
+    ) {
+        self.attach(client, id, transport);
+        let Some(held) = self.clients.get_mut(client) else { return };
+        held.heartbeat_s = params.heartbeat_s;
+        let reader = held.reader;
+        let sid = self.clients.sid(client).map(|sid| sid.emit()).unwrap_or_default();
+        let cursor = self.cursor(self.hub.position(reader));
+        let welcome = Object::event("welcome")
+            .string("sid", &sid)
+            .string("cursor", &cursor)
+            .number("heartbeat", u64::from(params.heartbeat_s))
+            .string("epoch", &format!("{:08x}", self.hub.epoch()));
+        // On SSE the welcome carries the cursor as an id, so that a browser that loses the connection before
+        // the first message comes back to here and not to a later now.
+        out.extend_from_slice(&transport.event("welcome", Some(&cursor), welcome.as_bytes()));
+        let zero = self.cursor(0);
+        for gap in gaps {
+            out.extend_from_slice(&transport.event("gap", Some(&zero), gap.as_bytes()));
+        }
+        links.send(id, out);
+        links.set_deadline(id, links.now().after(u64::from(params.heartbeat_s) * 1000));
+        self.pump(links, client);
+    }
+
+    /// Ends the older of two connections of one client.
+    fn replace(&mut self, links: &mut Links, id: ConnId) {
+        if self.sessions[id.slot()].is_held() {
+            let bye = Object::event("bye").string("why", "replaced").number("retry", self.retry_ms());
+            self.end_poll(links, id, Some(&bye));
+        } else {
+            self.bye(links, id, "replaced");
+        }
+    }
+
+    /// A HEAD of a stream: its fields, and the end.
+    fn answer_head_only(&mut self, links: &mut Links, id: ConnId, reply: &Reply, transport: Transport) {
+        let mut out = Vec::new();
+        self.emit(reply, false, Length::Close, stream_head(transport), &mut out);
+        links.send(id, out);
+        self.session(id).finish();
+        links.close(id);
+    }
+}
+
+/// The upgrade request's check (RFC 6455, section 4.2.1).
+fn accept(request: &Request<'_>) -> Result<handshake::Accept, Refusal> {
+    let head = request.head;
+    let mut keys = head.headers("sec-websocket-key");
+    let asked = handshake::Request {
+        method: head.method.as_bytes(),
+        http11: head.version == Version::Http11,
+        upgrade_has_websocket: head.has_token("upgrade", "websocket"),
+        connection_has_upgrade: head.has_token("connection", "upgrade"),
+        key: keys.next(),
+        key_doubled: keys.next().is_some(),
+        version: head.header("sec-websocket-version"),
+    };
+    handshake::check(&asked).map_err(|refusal| Refusal {
+        fields: refusal.fields().to_vec(),
+        ..Refusal::new(refusal.status(), refusal.code(), refusal.sentence())
+    })
+}
+
+/// The fields of a stream: no cache may keep it, no proxy may hold it back or change it.
+fn stream_head(transport: Transport) -> Response {
+    let content_type = match transport {
+        Transport::Sse => "text/event-stream",
+        Transport::Iframe => "text/html; charset=utf-8",
+        Transport::Stream => "application/x-ndjson",
+        Transport::Jsonp => "text/javascript; charset=utf-8",
+        Transport::Poll | Transport::WebSocket | Transport::Raw => "application/json",
+    };
+    let response = Response::new(200)
+        .with_header("Content-Type", content_type)
+        .with_header("Cache-Control", "no-store, no-transform")
+        .with_header("X-Accel-Buffering", "no");
+    match transport {
+        Transport::Iframe => response.with_header("Content-Security-Policy", script::CONTENT_SECURITY_POLICY),
+        _ => response,
+    }
+}
+
+/// What stands before the first event: padding for browsers and proxies that hold back the first bytes.
+fn preamble(transport: Transport, params: &Params, out: &mut Vec<u8>) {
+    match transport {
+        Transport::Sse if params.pad > 0 => sse::padding(out, params.pad),
+        Transport::Stream if params.pad > 0 => ndjson::padding(out, params.pad),
+        Transport::Iframe => script::preamble(out, &params.callback, params.pad.max(IFRAME_PAD_BYTES_MIN)),
+        _ => {}
+    }
+}

@@ -1,0 +1,151 @@
+//! Which path is what, and which methods it takes.
+//!
+//! It knows the paths of the wire surface and nothing of what happens behind them.
+
+use super::refusal::Refusal;
+use super::transport::Transport;
+use crate::wire::target::Target;
+
+/// What a path names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Reading, over one of the transports.
+    Read(Transport),
+    /// `/send`: commands of a client.
+    Send,
+    /// `/publish`: many messages of a back end, one a line.
+    PublishMany,
+    /// `/publish/{channel}`: one message of a back end.
+    Publish(String),
+    /// `/channels`: a listing.
+    Channels,
+    /// `/channels/{channel}`: one channel.
+    Channel(String),
+    /// `/channels/{channel}/history`: what it keeps.
+    History(String),
+    /// `/healthz`: whether the server serves.
+    Health,
+    /// `/metrics`: what it counted.
+    Metrics,
+    /// `*`: the server as a whole, for OPTIONS.
+    Server,
+    /// Anything else is the application's.
+    App,
+}
+
+/// Methods that are registered and could be meant; any other is not implemented here (RFC 9110, 15.6.2).
+const KNOWN_METHODS: [&str; 9] =
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
+
+impl Route {
+    /// The route of a target.
+    ///
+    /// # Errors
+    /// A channel name in the path has a broken percent-escape.
+    pub fn of(target: &Target<'_>) -> Result<Route, Refusal> {
+        let path = target.path();
+        let fixed = match path {
+            "/ws" => Route::Read(Transport::WebSocket),
+            "/sse" => Route::Read(Transport::Sse),
+            "/stream" => Route::Read(Transport::Stream),
+            "/iframe" => Route::Read(Transport::Iframe),
+            "/poll" => Route::Read(Transport::Poll),
+            "/jsonp" => Route::Read(Transport::Jsonp),
+            "/send" => Route::Send,
+            "/publish" => Route::PublishMany,
+            "/channels" => Route::Channels,
+            "/healthz" => Route::Health,
+            "/metrics" => Route::Metrics,
+            "*" => Route::Server,
+            _ => Route::App,
+        };
+        if fixed != Route::App || !(path.starts_with("/publish/") || path.starts_with("/channels/")) {
+            return Ok(fixed);
+        }
+        let segments: Result<Vec<_>, _> = target.segments().collect();
+        let segments = segments.map_err(|error| {
+            Refusal::new(
+                400,
+                "bad_path",
+                format!("The channel's name is not percent-encoded UTF-8: {error}."),
+            )
+        })?;
+        let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
+        Ok(match segments[..] {
+            ["publish", channel] => Route::Publish(channel.to_owned()),
+            ["channels", channel] => Route::Channel(channel.to_owned()),
+            ["channels", channel, "history"] => Route::History(channel.to_owned()),
+            _ => Route::App,
+        })
+    }
+
+    /// The methods it takes, as `Allow` lists them. The application's are its own affair.
+    pub fn methods(&self) -> &'static str {
+        match self {
+            Route::Read(_) | Route::Channels | Route::History(_) | Route::Health | Route::Metrics => {
+                "GET, HEAD, OPTIONS"
+            }
+            Route::Send | Route::PublishMany | Route::Publish(_) => "POST, OPTIONS",
+            Route::Channel(_) => "GET, HEAD, DELETE, OPTIONS",
+            Route::Server | Route::App => "GET, HEAD, POST, DELETE, OPTIONS",
+        }
+    }
+
+    /// Whether a request of that method may go on.
+    ///
+    /// # Errors
+    /// 405 for a method that isn't for this path, 501 for one that is for none.
+    pub fn admit(&self, method: &str) -> Result<(), Refusal> {
+        if *self == Route::App || self.methods().split(", ").any(|allowed| allowed == method) {
+            return Ok(());
+        }
+        if KNOWN_METHODS.contains(&method) {
+            let sentence = format!("This path takes {}.", self.methods());
+            return Err(Refusal::new(405, "method_not_allowed", sentence));
+        }
+        Err(Refusal::new(501, "unknown_method", "This method is not implemented here."))
+    }
+
+    /// Whether only a back end may use it.
+    pub fn is_back_end(&self) -> bool {
+        matches!(
+            self,
+            Route::PublishMany
+                | Route::Publish(_)
+                | Route::Channels
+                | Route::Channel(_)
+                | Route::History(_)
+                | Route::Metrics
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(path: &str) -> Route {
+        Route::of(&Target::parse(path)).expect("a good path")
+    }
+
+    #[test]
+    fn paths_name_routes() {
+        assert_eq!(route("/ws?ch=a"), Route::Read(Transport::WebSocket));
+        assert_eq!(route("/publish/caf%C3%A9"), Route::Publish("café".into()));
+        assert_eq!(route("/publish/a%2Fb"), Route::Publish("a/b".into()), "the hub refuses the name");
+        assert_eq!(route("/channels/a/history?limit=3"), Route::History("a".into()));
+        for path in ["/", "/publish/a/b", "/channels/a/b", "/WS", "/ws/"] {
+            assert_eq!(route(path), Route::App, "{path}");
+        }
+        assert_eq!(Route::of(&Target::parse("/publish/%zz")).unwrap_err().status, 400);
+    }
+
+    #[test]
+    fn methods_are_admitted_by_route() {
+        assert!(Route::Send.admit("POST").is_ok());
+        assert_eq!(Route::Send.admit("GET").unwrap_err().status, 405);
+        assert_eq!(Route::Send.admit("BREW").unwrap_err().status, 501);
+        assert!(Route::Channel("a".into()).admit("DELETE").is_ok());
+        assert!(Route::App.admit("BREW").is_ok());
+    }
+}

@@ -1,0 +1,394 @@
+//! One connection, as a protocol sees it: which bytes mean what, and what may follow what.
+//!
+//! It takes bytes and gives back what they amount to. It knows no socket, no time and no channel, and it
+//! answers nothing: that is for the hall, which tells the session what it did by moving it on. Read first:
+//! RFC 9112, sections 2 to 9; RFC 6455, sections 4 and 5.
+//!
+//! ```text
+//!              first byte         empty line
+//!       ┌──► Idle ─────────► Head ──────────┐
+//!       │     │ a whole head in one read    │         a body follows
+//!       │     └──────────────────────────► Answering ◄────────────► Body
+//!       │  answered, and the peer            │ │ │         body whole
+//!       ├────── may go on ───────────────────┘ │ ├──────► Streaming   (an endless response)
+//!       │                                      │ └──────► Socket      (a WebSocket)
+//!       └──── answered ──── Held ◄─────────────┘
+//!                     (a poll that waits)        from anywhere: ──► Done (the last word is said)
+//! ```
+//!
+//! While a request is in `Answering` or `Held`, nothing after it is interpreted: what a peer sends ahead waits
+//! in the stash (bounded by one read) and then in the kernel. Responses are therefore in order by
+//! construction.
+
+use log::trace;
+
+use crate::wire::body::Decoder;
+use crate::wire::http::HeadScanner;
+use crate::wire::message::{Event, Reader};
+use crate::wire::{offence, ws};
+
+/// What bytes amounted to.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A request head, whole. The session is in `Answering` now and waits to be moved on.
+    Head(Vec<u8>),
+    /// A request whose body is whole too. The session is in `Answering` again.
+    Request(Box<Body>),
+    /// A WebSocket message or control frame.
+    Event(Event),
+}
+
+/// Bytes that are refused. The connection can't go on after them: what follows has no meaning any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Not a request that a server may answer otherwise than with a refusal.
+    Http(offence::Offence),
+    /// Not a frame that RFC 6455 allows here.
+    WebSocket(ws::Offence),
+}
+
+/// A request whose body is on its way.
+#[derive(Debug)]
+pub struct Body {
+    /// The head, which was checked before the body was waited for.
+    pub head: Vec<u8>,
+    /// What has come of the body, decoded.
+    pub body: Vec<u8>,
+    decoder: Decoder,
+}
+
+/// How an answer must be framed to suit the request it answers.
+#[derive(Clone, Debug, Default)]
+pub struct Reply {
+    /// The connection goes on after the answer.
+    pub keep_alive: bool,
+    /// The request was a HEAD: everything but the content.
+    pub head_only: bool,
+    /// The request was HTTP/1.0.
+    pub http10: bool,
+    /// The origin whose page may read the answer, for CORS.
+    pub origin: Option<String>,
+}
+
+/// A poll that is owed its answer.
+#[derive(Debug)]
+pub struct Held {
+    /// How to frame it.
+    pub reply: Reply,
+    /// The function to call with it, for JSONP.
+    pub callback: Option<String>,
+}
+
+/// Where a connection stands. The data of a state exists only in that state.
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Idle,
+    Head(Box<(HeadScanner, Vec<u8>)>),
+    Answering,
+    Body(Box<Body>),
+    Held(Box<Held>),
+    Streaming,
+    Socket(Reader),
+    Done,
+}
+
+/// The name of a state, without its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Between requests.
+    Idle,
+    /// In a request head.
+    Head,
+    /// A request is being answered.
+    Answering,
+    /// In a request body.
+    Body,
+    /// A poll waits for something to tell.
+    Held,
+    /// An endless response is under way.
+    Streaming,
+    /// A WebSocket.
+    Socket,
+    /// The last word is said.
+    Done,
+}
+
+/// One connection's protocol.
+#[derive(Debug, Default)]
+pub struct Session {
+    state: State,
+    /// Bytes that came too early. At most one read's worth: the link is paused while there are any.
+    #[expect(clippy::box_collection, reason = "8 bytes in each of many idle sessions, against 24")]
+    stash: Option<Box<Vec<u8>>>,
+    /// The client this connection speaks for, by its slot.
+    client: Option<u32>,
+}
+
+impl Session {
+    /// Every transition there is. One that isn't listed is a bug of ours, never a peer's doing.
+    fn may_follow(from: Stage, to: Stage) -> bool {
+        use Stage::{Answering, Body, Done, Head, Held, Idle, Socket, Streaming};
+        match from {
+            Idle => matches!(to, Head | Answering | Done),
+            Head => matches!(to, Answering | Done),
+            Answering => matches!(to, Idle | Body | Held | Streaming | Socket | Done),
+            Body => matches!(to, Answering | Done),
+            Held => matches!(to, Idle | Done),
+            Streaming | Socket => matches!(to, Done),
+            Done => false,
+        }
+    }
+
+    /// The only place where a state is changed.
+    fn go(&mut self, to: State) -> State {
+        let (from, next) = (self.stage(), to.stage());
+        assert!(Session::may_follow(from, next), "no way from {from:?} to {next:?}");
+        trace!("{from:?} -> {next:?}");
+        std::mem::replace(&mut self.state, to)
+    }
+
+    /// The next thing that `input` amounts to, or `None` once all of it is used and more is needed.
+    ///
+    /// # Errors
+    /// The peer broke the protocol. What came before in the same input was given out first.
+    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Incoming>, Fault> {
+        if input.is_empty() {
+            return Ok(None);
+        }
+        match &mut self.state {
+            State::Idle | State::Head(_) => self.next_head(input).map_err(Fault::Http),
+            State::Body(_) => self.next_body(input).map_err(Fault::Http),
+            State::Socket(reader) => {
+                reader.next(input).map(|event| event.map(Incoming::Event)).map_err(Fault::WebSocket)
+            }
+            // An endless response was asked for as the last one: what comes after it is never answered.
+            State::Streaming | State::Done => {
+                *input = &[];
+                Ok(None)
+            }
+            State::Answering | State::Held(_) => {
+                unreachable!("bytes are stashed while a request is answered")
+            }
+        }
+    }
+
+    /// Looks for the end of a head. Most heads come whole in one read and are found without being copied
+    /// into a buffer first.
+    fn next_head(&mut self, input: &mut &[u8]) -> Result<Option<Incoming>, offence::Offence> {
+        let State::Head(partial) = &mut self.state else {
+            let mut scanner = HeadScanner::new();
+            return match scanner.scan(input)? {
+                Some(len) => {
+                    let (head, rest) = input.split_at(len);
+                    *input = rest;
+                    self.go(State::Answering);
+                    Ok(Some(Incoming::Head(head.to_vec())))
+                }
+                None => {
+                    self.go(State::Head(Box::new((scanner, input.to_vec()))));
+                    *input = &[];
+                    Ok(None)
+                }
+            };
+        };
+        let (scanner, buffer) = &mut **partial;
+        let before = buffer.len();
+        buffer.extend_from_slice(input);
+        let Some(len) = scanner.scan(buffer)? else {
+            *input = &[];
+            return Ok(None);
+        };
+        *input = &input[len - before..];
+        buffer.truncate(len);
+        let head = std::mem::take(buffer);
+        self.go(State::Answering);
+        Ok(Some(Incoming::Head(head)))
+    }
+
+    fn next_body(&mut self, input: &mut &[u8]) -> Result<Option<Incoming>, offence::Offence> {
+        let State::Body(body) = &mut self.state else { unreachable!("asked for a body in no body") };
+        let progress = body.decoder.decode(input, &mut body.body)?;
+        *input = &input[progress.consumed..];
+        if !progress.done {
+            return Ok(None);
+        }
+        let State::Body(body) = self.go(State::Answering) else { unreachable!("it was a body just now") };
+        Ok(Some(Incoming::Request(body)))
+    }
+
+    /// A head was accepted whose body is still to come.
+    pub fn expect_body(&mut self, head: Vec<u8>, decoder: Decoder) {
+        self.go(State::Body(Box::new(Body { head, body: Vec::new(), decoder })));
+    }
+
+    /// The request is answered; whether another may follow.
+    pub fn answered(&mut self, keep_alive: bool) {
+        self.go(if keep_alive { State::Idle } else { State::Done });
+    }
+
+    /// The request is a poll with nothing to tell yet.
+    pub fn hold(&mut self, held: Held) {
+        self.go(State::Held(Box::new(held)));
+    }
+
+    /// Takes a held poll to be answered now. `None` if there is none.
+    pub fn release(&mut self) -> Option<Held> {
+        let State::Held(held) = &self.state else { return None };
+        let keep_alive = held.reply.keep_alive;
+        match self.go(if keep_alive { State::Idle } else { State::Done }) {
+            State::Held(held) => Some(*held),
+            _ => None,
+        }
+    }
+
+    /// The answer has begun and won't end by itself.
+    pub fn stream(&mut self) {
+        self.go(State::Streaming);
+    }
+
+    /// The connection is a WebSocket from here on; bytes after the upgrade request are frames already.
+    pub fn upgrade(&mut self, message_bytes_max: u32) {
+        self.go(State::Socket(Reader::new(message_bytes_max)));
+    }
+
+    /// The last word is said, whatever comes.
+    pub fn finish(&mut self) {
+        if self.stage() != Stage::Done {
+            self.go(State::Done);
+        }
+        self.stash = None;
+    }
+
+    /// Keeps bytes that came too early.
+    pub fn stash(&mut self, bytes: &[u8]) {
+        self.stash.get_or_insert_default().extend_from_slice(bytes);
+    }
+
+    /// Takes what was kept.
+    pub fn unstash(&mut self) -> Option<Vec<u8>> {
+        self.stash.take().map(|bytes| *bytes)
+    }
+
+    /// Makes this connection speak for a client, or for none.
+    pub fn set_client(&mut self, client: Option<u32>) {
+        self.client = client;
+    }
+
+    /// The client this connection speaks for.
+    pub fn client(&self) -> Option<u32> {
+        self.client
+    }
+
+    /// Where it stands.
+    pub fn stage(&self) -> Stage {
+        self.state.stage()
+    }
+
+    /// Whether nothing may be interpreted now.
+    pub fn is_busy(&self) -> bool {
+        matches!(self.stage(), Stage::Answering | Stage::Held)
+    }
+
+    /// Whether it is a poll that waits.
+    pub fn is_held(&self) -> bool {
+        self.stage() == Stage::Held
+    }
+}
+
+impl State {
+    fn stage(&self) -> Stage {
+        match self {
+            State::Idle => Stage::Idle,
+            State::Head(_) => Stage::Head,
+            State::Answering => Stage::Answering,
+            State::Body(_) => Stage::Body,
+            State::Held(_) => Stage::Held,
+            State::Streaming => Stage::Streaming,
+            State::Socket(_) => Stage::Socket,
+            State::Done => Stage::Done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::http::Framing;
+
+    const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    fn head_of(session: &mut Session, input: &mut &[u8]) -> Option<Vec<u8>> {
+        match session.next(input).expect("a good head") {
+            Some(Incoming::Head(head)) => Some(head),
+            None => None,
+            Some(other) => panic!("not a head: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn idle_a_whole_head_leaves_the_rest() {
+        let mut session = Session::default();
+        let bytes = [GET, b"GET /2"].concat();
+        let mut input = &bytes[..];
+        assert_eq!(head_of(&mut session, &mut input).as_deref(), Some(GET));
+        assert_eq!(input, b"GET /2");
+        assert_eq!(session.stage(), Stage::Answering);
+    }
+
+    #[test]
+    fn head_in_dribbles() {
+        let mut session = Session::default();
+        for byte in &GET[..GET.len() - 1] {
+            assert_eq!(head_of(&mut session, &mut &[*byte][..]), None);
+            assert_eq!(session.stage(), Stage::Head);
+        }
+        let mut input = &b"\nnext"[..];
+        assert_eq!(head_of(&mut session, &mut input).as_deref(), Some(GET));
+        assert_eq!(input, b"next");
+    }
+
+    #[test]
+    fn body_whole_is_a_request() {
+        let mut session = Session::default();
+        let head = head_of(&mut session, &mut &GET[..]).expect("whole");
+        session.expect_body(head, Decoder::new(Framing::Length(5), 10).expect("within the bound"));
+        assert!(session.next(&mut &b"he"[..]).expect("good").is_none());
+        let mut input = &b"lloGET"[..];
+        let Ok(Some(Incoming::Request(body))) = session.next(&mut input) else { panic!("no request") };
+        assert_eq!((&body.head[..], &body.body[..], input), (GET, &b"hello"[..], &b"GET"[..]));
+        session.answered(true);
+        assert_eq!(session.stage(), Stage::Idle);
+    }
+
+    #[test]
+    fn held_is_released_once() {
+        let mut session = Session::default();
+        head_of(&mut session, &mut &GET[..]);
+        session.hold(Held { reply: Reply { keep_alive: true, ..Reply::default() }, callback: None });
+        assert!(session.release().is_some());
+        assert!(session.release().is_none());
+        assert_eq!(session.stage(), Stage::Idle);
+    }
+
+    #[test]
+    fn streaming_what_comes_after_is_dropped() {
+        let mut session = Session::default();
+        head_of(&mut session, &mut &GET[..]);
+        session.stream();
+        let mut input = GET;
+        assert!(session.next(&mut input).expect("ignored").is_none());
+        assert!(input.is_empty());
+    }
+
+    #[test]
+    #[should_panic(expected = "no way from Idle to Streaming")]
+    fn idle_cannot_stream() {
+        Session::default().stream();
+    }
+
+    #[test]
+    fn an_idle_session_is_small() {
+        assert!(size_of::<Session>() <= 48, "{}", size_of::<Session>());
+    }
+}

@@ -1,0 +1,97 @@
+//! The ways down: which event becomes which bytes on which of them.
+//!
+//! It knows no connection and no client. The formats themselves are in `wire/`; here it is said which one a
+//! transport uses, and that the bytes are made once for all of its readers.
+
+use std::rc::Rc;
+
+use crate::hub::{Kind, Message};
+use crate::wire::{ndjson, script, sse, ws};
+
+/// How a client reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// `/ws`: one object a text frame.
+    WebSocket,
+    /// `/sse`: Server-Sent Events.
+    Sse,
+    /// `/stream`: one object a line.
+    Stream,
+    /// `/iframe`: script calls in an endless document.
+    Iframe,
+    /// `/poll`: one answer at a time.
+    Poll,
+    /// `/jsonp`: the same as a script.
+    Jsonp,
+    /// A WebSocket that belongs to the application.
+    Raw,
+}
+
+impl Transport {
+    /// All of them, for listings.
+    pub const ALL: [Transport; 7] = [
+        Transport::WebSocket,
+        Transport::Sse,
+        Transport::Stream,
+        Transport::Iframe,
+        Transport::Poll,
+        Transport::Jsonp,
+        Transport::Raw,
+    ];
+
+    /// The name used in metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::WebSocket => "websocket",
+            Transport::Sse => "sse",
+            Transport::Stream => "stream",
+            Transport::Iframe => "iframe",
+            Transport::Poll => "poll",
+            Transport::Jsonp => "jsonp",
+            Transport::Raw => "raw",
+        }
+    }
+
+    /// Whether it is answered once and then asked again.
+    pub fn is_poll(self) -> bool {
+        matches!(self, Transport::Poll | Transport::Jsonp)
+    }
+
+    /// The bytes of an event that is in the log, shared by all readers of this transport.
+    ///
+    /// # Panics
+    /// On a poll, whose answers are made of objects, not of events.
+    pub fn image(self, message: &Message) -> Rc<[u8]> {
+        message.image(self.slot(), |message| {
+            let kind = match message.kind() {
+                Kind::Message => "message",
+                Kind::Presence => "presence",
+            };
+            self.event(kind, Some(&message.cursor().to_string()), message.json())
+        })
+    }
+
+    /// Which of a message's images is this transport's.
+    fn slot(self) -> usize {
+        match self {
+            Transport::WebSocket | Transport::Raw => 0,
+            Transport::Sse => 1,
+            Transport::Stream => 2,
+            Transport::Iframe => 3,
+            Transport::Poll | Transport::Jsonp => unreachable!("a poll's answer is no stream of events"),
+        }
+    }
+
+    /// The bytes of one event. `id` is the cursor after it, for those that have one.
+    pub fn event(self, kind: &str, id: Option<&str>, json: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(json.len() + 96);
+        match self {
+            Transport::WebSocket | Transport::Raw => ws::frame(ws::Opcode::Text, json, &mut out),
+            Transport::Sse => sse::emit(&mut out, id, kind, json),
+            Transport::Stream => ndjson::emit(&mut out, json),
+            Transport::Iframe => script::call(&mut out, json),
+            Transport::Poll | Transport::Jsonp => out.extend_from_slice(json),
+        }
+        out
+    }
+}

@@ -1,0 +1,243 @@
+//! Up: the commands of clients.
+//!
+//! A command means the same wherever it comes from, a WebSocket frame or a `POST /send`, and is answered by the
+//! same reply. What the server doesn't know goes to the application.
+
+use serde_json::value::RawValue;
+
+use super::Server;
+use super::app::{ClientId, Ctx};
+use super::client::Sid;
+use super::command::Command;
+use super::hall::Hall;
+use super::object::{Object, join};
+use super::params::{self, Position};
+use super::refusal::Refusal;
+use crate::hub::{Data, Once, Published};
+use crate::limits::{
+    COMMANDS_PER_SEND_MAX, HISTORY_BYTES_MAX, HISTORY_DEFAULT, HISTORY_MAX, KEY_BYTES_MAX, LAST_MAX,
+};
+use crate::reactor::Links;
+use crate::wire::response::Response;
+use crate::wire::target::Target;
+
+impl Server {
+    /// `POST /send`: one command or an array of them, for the client that `sid` names.
+    pub(super) fn send(
+        &mut self,
+        links: &mut Links,
+        target: &Target<'_>,
+        body: &[u8],
+    ) -> Result<Response, Refusal> {
+        let client = self.sender(target)?;
+        let text = std::str::from_utf8(body).map_err(|_| not_json("it is not UTF-8"))?;
+        if !text.trim_start().starts_with('[') {
+            let reply = self.command(links, client, text);
+            return Ok(Response::json(200, reply.into_bytes()));
+        }
+        let commands: Vec<&RawValue> =
+            serde_json::from_str(text).map_err(|error| not_json(&error.to_string()))?;
+        if commands.len() > COMMANDS_PER_SEND_MAX {
+            let sentence = format!("Send at most {COMMANDS_PER_SEND_MAX} commands at once.");
+            return Err(Refusal::new(413, "too_many_commands", sentence));
+        }
+        let replies: Vec<Object> =
+            commands.iter().map(|command| self.command(links, client, command.get())).collect();
+        let mut body = vec![b'['];
+        join(&mut body, replies.iter().map(Object::as_bytes));
+        body.push(b']');
+        Ok(Response::json(200, body))
+    }
+
+    fn sender(&self, target: &Target<'_>) -> Result<ClientId, Refusal> {
+        let sid = target.query().filter_map(Result::ok).find(|(name, _)| name == "sid");
+        let sid = sid.ok_or_else(|| Refusal::missing("sid"))?.1;
+        let sid = Sid::parse(&sid).ok_or_else(|| Refusal::bad_value("sid", "one given by `welcome`"))?;
+        self.hall.clients.find(&sid).ok_or_else(|| {
+            Refusal::new(
+                410,
+                "unknown_sid",
+                "This client is gone; read again, and send with the sid you are given.",
+            )
+        })
+    }
+
+    /// Carries out one command and says how it went. It never fails: what is wrong is in the reply.
+    pub(super) fn command(&mut self, links: &mut Links, client: ClientId, text: &str) -> Object {
+        let reply = Object::event("reply");
+        let command = match Command::parse(text) {
+            Ok(command) => command,
+            Err(refusal) => {
+                return reply.raw("ref", b"null").boolean("ok", false).object("error", &refusal.to_object());
+            }
+        };
+        let reply = reply.raw("ref", command.reference());
+        match self.execute(links, client, &command) {
+            Ok(answer) => reply.boolean("ok", true).members(&answer),
+            Err(refusal) => reply.boolean("ok", false).object("error", &refusal.to_object()),
+        }
+    }
+
+    fn execute(
+        &mut self,
+        links: &mut Links,
+        client: ClientId,
+        command: &Command<'_>,
+    ) -> Result<Object, Refusal> {
+        match command.op() {
+            "subscribe" => self.subscribe(links, client, command),
+            "unsubscribe" => {
+                self.hall.unsubscribe(client, &command.string("ch")?);
+                Ok(Object::new())
+            }
+            "publish" => self.publish(links, client, command),
+            "who" => {
+                let channel = self.readable(links, client, command)?;
+                Ok(self.hall.who(&channel))
+            }
+            "history" => {
+                let channel = self.readable(links, client, command)?;
+                let before = command.optional_string("before")?;
+                self.hall.history(&channel, before.as_deref(), command.optional_number("limit")?)
+            }
+            "ping" => Ok(Object::new().number("at", links.wall())),
+            _ => self.app.on_command(&mut Ctx { hall: &mut self.hall, links }, client, command),
+        }
+    }
+
+    /// The channel of a command that reads it: whoever may not subscribe to it may not look into it.
+    fn readable(
+        &mut self,
+        links: &mut Links,
+        client: ClientId,
+        command: &Command<'_>,
+    ) -> Result<String, Refusal> {
+        let channel = command.string("ch")?;
+        self.app.on_subscribe(&mut Ctx { hall: &mut self.hall, links }, client, &channel)?;
+        Ok(channel)
+    }
+
+    fn subscribe(
+        &mut self,
+        links: &mut Links,
+        client: ClientId,
+        command: &Command<'_>,
+    ) -> Result<Object, Refusal> {
+        let channel = self.readable(links, client, command)?;
+        let position = match (command.optional_string("since")?, command.optional_number("last")?) {
+            (Some(since), _) => Position::After(params::cursor("since", &since)?),
+            (None, Some(last)) => Position::Last(last.min(u64::from(LAST_MAX)) as u32),
+            (None, None) => Position::Now,
+        };
+        let Some(reader) = self.hall.reader(client) else { return Ok(Object::new()) };
+        // A second subscribe without a start must not skip what is still under way from the first.
+        let is_subscribed = self
+            .hall
+            .hub
+            .find(&channel)
+            .is_some_and(|id| self.hall.hub.subscriptions(reader).any(|own| own == id));
+        if !(is_subscribed && position == Position::Now) {
+            let (start, is_lost) = self.hall.start_of(position);
+            let id = self.hall.hub.subscribe(reader, &channel, start)?;
+            if is_lost {
+                let gap = self.hall.gap(id, "restarted", &self.hall.cursor(0));
+                self.hall.send(links, client, &gap);
+            }
+            if let Some(conn) = self.hall.clients.get(client).and_then(|held| held.conn) {
+                // What is already there for it is sent in this turn, or answers its poll.
+                links.want_drain(conn);
+            }
+        }
+        let cursor = self.hall.cursor(self.hall.hub.head());
+        Ok(Object::new().string("ch", &channel).string("cursor", &cursor))
+    }
+
+    fn publish(
+        &mut self,
+        links: &mut Links,
+        client: ClientId,
+        command: &Command<'_>,
+    ) -> Result<Object, Refusal> {
+        let channel = command.string("ch")?;
+        let data = command.json("data")?;
+        let key = command.optional_string("key")?;
+        self.app.on_publish(&mut Ctx { hall: &mut self.hall, links }, client, &channel)?;
+        let user = self.hall.user(client).map(str::to_owned);
+        let from = user.as_deref();
+        match key {
+            None => Ok(Object::new().string("id", &self.hall.publish(links, &channel, from, &data)?)),
+            Some(key) => {
+                // A client that has lost its sid comes back as another one, so its key can't belong to that.
+                let scope = from.map_or_else(|| "anonymous".to_owned(), |user| format!("user {user}"));
+                self.hall.publish_once(links, &channel, from, &scope, &key, Data::Json(&data))
+            }
+        }
+    }
+}
+
+impl Hall {
+    /// Publishes unless the same key was published before; the answer is then the first one's.
+    pub(super) fn publish_once(
+        &mut self,
+        links: &mut Links,
+        channel: &str,
+        from: Option<&str>,
+        scope: &str,
+        key: &str,
+        data: Data<'_>,
+    ) -> Result<Object, Refusal> {
+        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+            return Err(Refusal::bad_value("key", &format!("a string of 1 to {KEY_BYTES_MAX} bytes")));
+        }
+        let Published { seq, repeated } = self.hub.publish_once(channel, from, Once { scope, key }, data)?;
+        self.want_sweep(links);
+        let answer = Object::new().string("id", &self.cursor(seq));
+        Ok(if repeated { answer.boolean("repeated", true) } else { answer })
+    }
+
+    /// Who is in a channel.
+    pub(super) fn who(&self, channel: &str) -> Object {
+        let info = self.hub.find(channel).and_then(|id| self.hub.channel(id));
+        let (users, readers) = (self.users(channel), info.map_or(0, |info| info.readers));
+        Object::new()
+            .string("ch", channel)
+            .strings("users", users.iter().map(String::as_str))
+            .number("count", readers as u64)
+    }
+
+    /// What a channel keeps before a cursor, the newest that fit, oldest first.
+    pub(super) fn history(
+        &self,
+        channel: &str,
+        before: Option<&str>,
+        limit: Option<u64>,
+    ) -> Result<Object, Refusal> {
+        let before = before.map(|before| params::cursor("before", before)).transpose()?;
+        if before.is_some_and(|cursor| cursor.epoch != self.hub.epoch()) {
+            return Err(Refusal::new(
+                410,
+                "restarted",
+                "This cursor is from before a restart, and so are the messages before it; ask without `before`.",
+            ));
+        }
+        let limit = limit.unwrap_or(HISTORY_DEFAULT).min(HISTORY_MAX) as usize;
+        let mut messages = self.hub.history(channel, before.map(|cursor| cursor.seq), limit + 1);
+        let mut more = messages.len() > limit;
+        if more {
+            messages.remove(0);
+        }
+        let mut bytes: usize = messages.iter().map(|message| message.json().len()).sum();
+        while bytes > HISTORY_BYTES_MAX && messages.len() > 1 {
+            bytes -= messages.remove(0).json().len();
+            more = true;
+        }
+        Ok(Object::new()
+            .string("ch", channel)
+            .array("messages", messages.iter().map(|message| message.json()))
+            .boolean("more", more))
+    }
+}
+
+fn not_json(why: &str) -> Refusal {
+    Refusal::new(400, "bad_json", format!("The body must be one JSON object or an array of them: {why}."))
+}

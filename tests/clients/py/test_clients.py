@@ -1,0 +1,153 @@
+"""A conversation over WebSocket, held by Python's `websockets`, which shares no line with the program.
+
+The binary is the one named by ENCKE, else the release build, else the debug build; it is started on a free
+port and ended again by this test.
+"""
+
+import asyncio
+import json
+import os
+import re
+import struct
+import subprocess
+import unittest
+import urllib.request
+from pathlib import Path
+
+from websockets.asyncio.client import connect
+
+ROOT = Path(__file__).resolve().parents[3]
+PATIENCE = 10  # seconds; nothing here waits for a time to pass
+
+
+def binary():
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    choices = [target / "release/encke", target / "debug/encke"]
+    if "ENCKE" in os.environ:
+        choices = [Path(os.environ["ENCKE"])]
+    for path in choices:
+        if path.exists():
+            return path
+    raise FileNotFoundError(f"no program at {choices}; run cargo build --release")
+
+
+def masked(first, payload):
+    """A client's frame with any first byte: the library itself would refuse to send a wrong one."""
+    mask = os.urandom(4)
+    body = bytes(byte ^ mask[n % 4] for n, byte in enumerate(payload))
+    return struct.pack("!BB", first, 0x80 | len(payload)) + mask + body
+
+
+class Clients(unittest.IsolatedAsyncioTestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.process = subprocess.Popen(
+            [binary(), "--port", "0", "--history", "2000"], stdout=subprocess.PIPE, text=True
+        )
+        cls.addClassCleanup(cls.end)
+        said = ""
+        for line in cls.process.stdout:
+            said += line
+            found = re.search(r"http://(127\.0\.0\.1:\d+)", line)
+            if found:
+                cls.address = found[1]
+                return
+        raise RuntimeError(f"the program ended without an address: {said}")
+
+    @classmethod
+    def end(cls):
+        cls.process.terminate()
+        try:
+            cls.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            cls.process.kill()
+            cls.process.wait()
+            raise
+        finally:
+            cls.process.stdout.close()
+
+    def connect(self, path="/ws?ch=lobby", **options):
+        return connect(f"ws://{self.address}{path}", **options)
+
+    async def hear(self, socket, fits):
+        """The next object that fits; others are passed over."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                frame = await socket.recv()
+                self.assertIsInstance(frame, str, "objects go in text frames")
+                heard = json.loads(frame)
+                if fits(heard):
+                    return heard
+
+    async def test_a_conversation(self):
+        for compression in ("deflate", None):
+            with self.subTest(compression=compression):
+                async with self.connect(compression=compression) as socket:
+                    welcome = json.loads(await socket.recv())
+                    self.assertEqual(welcome["type"], "welcome")
+                    self.assertRegex(welcome["cursor"], r"^[0-9a-f]{8}-\d+$")
+
+                    await socket.send(json.dumps({"op": "subscribe", "ref": 1, "ch": "second"}))
+                    reply = await self.hear(socket, lambda o: o.get("ref") == 1)
+                    self.assertTrue(reply["ok"])
+
+                    data = {"text": "grüße 🌠 " * 1000, "n": 12345678901234567890}
+                    await socket.send(json.dumps({"op": "publish", "ref": 2, "ch": "second", "data": data}))
+                    both = [
+                        await self.hear(socket, lambda o: o["type"] in ("reply", "message")) for _ in range(2)
+                    ]
+                    kinds = {o["type"]: o for o in both}
+                    self.assertTrue(kinds["reply"]["ok"])
+                    self.assertEqual(kinds["message"]["ch"], "second")
+                    self.assertEqual(kinds["message"]["data"], data)
+                self.assertEqual(socket.close_code, 1000)
+
+    async def test_two_clients_hear_each_other(self):
+        async with self.connect() as one, self.connect() as two:
+            for socket in (one, two):
+                await self.hear(socket, lambda o: o["type"] == "welcome")
+            await one.send(json.dumps({"op": "login", "ref": 1, "nick": "snake"}))
+            self.assertTrue((await self.hear(one, lambda o: o.get("ref") == 1))["ok"])
+            await one.send(json.dumps({"op": "publish", "ref": 2, "ch": "lobby", "data": {"text": "hiss"}}))
+            heard = await self.hear(two, lambda o: o["type"] == "message")
+            self.assertEqual((heard["from"], heard["data"]), ("snake", {"text": "hiss"}))
+
+    async def test_published_by_post(self):
+        async with self.connect() as socket:
+            await self.hear(socket, lambda o: o["type"] == "welcome")
+            request = urllib.request.Request(f"http://{self.address}/publish/lobby", data=b"hello")
+            with await asyncio.to_thread(urllib.request.urlopen, request, timeout=PATIENCE) as response:
+                self.assertLess(response.status, 300)
+            heard = await self.hear(socket, lambda o: o["type"] == "message")
+            self.assertEqual((heard["from"], heard["data"]), (None, "hello"))
+
+    async def test_ping_and_pong(self):
+        async with self.connect() as socket:
+            async with asyncio.timeout(PATIENCE):
+                await (await socket.ping(b"are you there"))
+                await socket.pong(b"nobody asked")
+                await (await socket.ping(b"still"))
+
+    async def test_bad_frames_are_closed_with_the_right_code(self):
+        bad = {
+            "a reserved opcode": (masked(0x83, b""), 1002),
+            "a reserved bit": (masked(0xC1, b"{}"), 1002),
+            "a fragmented ping": (masked(0x09, b""), 1002),
+            "a continuation of nothing": (masked(0x80, b"x"), 1002),
+            "an unmasked frame": (b"\x81\x02{}", 1002),
+            "a close of one byte": (masked(0x88, b"\x03"), 1002),
+            "a close code nobody may send": (masked(0x88, struct.pack("!H", 1005)), 1002),
+            "text that is not UTF-8": (masked(0x81, b"\xc3\x28"), 1007),
+        }
+        for name, (frame, code) in bad.items():
+            with self.subTest(name):
+                socket = await self.connect(compression=None)
+                await self.hear(socket, lambda o: o["type"] == "welcome")
+                socket.transport.write(frame)
+                async with asyncio.timeout(PATIENCE):
+                    await socket.wait_closed()
+                self.assertEqual(socket.close_code, code)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
