@@ -522,6 +522,22 @@ fn shutdown_with_a_stuck_reader() {
     assert!(stage.world().now_ms - start <= STOP_MS + 32);
 }
 
+/// One that reads slowly but reads gets all of its last response, however long it takes.
+#[test]
+fn a_closing_link_that_moves_gets_more_time() {
+    let mut stage = Stage::new(answer(100_000));
+    let buffers = Buffers { down_sending: 1000, down_arrived: 1000, ..Buffers::default() };
+    let peer = stage.connect_over(buffers);
+    stage.write(peer, b"go");
+    let (mut bytes, start) = (0, stage.world().now_ms);
+    while bytes < 100_000 {
+        stage.pass(300);
+        assert!(stage.seen(0).closed.is_none() || bytes >= 90_000, "given up after {bytes} bytes");
+        bytes += stage.read(peer).0.len();
+    }
+    assert!(stage.world().now_ms - start > 2 * DRAIN_MS);
+}
+
 /// A handler that arms its idle timer after it has closed must not take the time limit of closing away.
 #[test]
 fn a_closing_link_keeps_its_limit() {

@@ -337,7 +337,7 @@ impl Links {
 
     /// Gives a draining link as much time again.
     pub(super) fn grant_drain(&mut self, id: ConnId) {
-        self.set_deadline(id, self.now.after(DRAIN_MS));
+        self.arm(id, self.now.after(DRAIN_MS));
     }
 
     /// Ends the connection at the end of this turn, whatever waits.

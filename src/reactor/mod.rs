@@ -38,9 +38,9 @@ use self::link::{Link, Timer};
 pub use self::outbox::Chunk;
 pub use self::time::Instant;
 use crate::limits::{
-    ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, FAN_OUT_BATCH_MAX, FLUSHES_PER_TURN_MAX, LINGER_AT_STOP_MS,
-    LINGER_BYTES_MAX, LINGER_MS, LINKS_READ_PER_TURN_MAX, READ_BUFFER_BYTES, READS_PER_LINK_MAX,
-    REFUSALS_MAX, SLICES_PER_WRITE_MAX, STOP_MS, WRITE_BYTES_PER_LINK_MAX,
+    ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, DRAIN_MS, FAN_OUT_BATCH_MAX, FLUSHES_PER_TURN_MAX,
+    LINGER_AT_STOP_MS, LINGER_BYTES_MAX, LINGER_MS, LINKS_READ_PER_TURN_MAX, READ_BUFFER_BYTES,
+    READS_PER_LINK_MAX, REFUSALS_MAX, SLICES_PER_WRITE_MAX, STOP_MS, WRITE_BYTES_PER_LINK_MAX,
 };
 
 /// A protocol: what happens when bytes come. The reactor calls it, never the other way round.
@@ -227,8 +227,11 @@ impl<I: Io> Reactor<I> {
                 Timer::Link(id) if self.links.fire(id, at) => {
                     match self.links.link(id).map(|link| link.phase) {
                         Some(Phase::Open) => handler.on_deadline(&mut self.links, id),
-                        // It was given time to drain or linger, and that is over; a slow reader that still reads gets more.
-                        Some(Phase::Draining) if self.links.stuck_ms(id) == 0 => self.links.grant_drain(id),
+                        // It was given time to drain or linger, and that is over. Who reads, however slowly,
+                        // gets more.
+                        Some(Phase::Draining) if self.links.stuck_ms(id) < DRAIN_MS => {
+                            self.links.grant_drain(id)
+                        }
                         Some(Phase::Draining) => self.links.doom(id, Why::TimedOut),
                         Some(Phase::Lingering) => self.links.doom(id, Why::Finished),
                         Some(Phase::Doomed) | None => {}
