@@ -30,7 +30,8 @@ pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
 pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
 
 /// Frames of one WebSocket message. Empty fragments cost a peer six bytes and grow nothing, so that the bound
-/// on a message's bytes never stops them; this one does. A 16 MiB message in fragments of 256 bytes just fits.
+/// on a message's bytes never stops them; this one does. A 16 MiB message in fragments of 256 bytes just
+/// fits.
 pub const FRAGMENTS_MAX: u32 = 65_536;
 
 /// Bytes of a callback's name (iframe, JSONP): room for a few dotted namespaces and a generated suffix.

@@ -5,6 +5,7 @@
 //! this tab or a second one. A name that nobody uses stays its owner's until its place is needed.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::RangeInclusive;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -101,11 +102,21 @@ impl Names {
     }
 }
 
+/// Characters without a shape: soft hyphen, zero-width and directional marks, joiners, byte order mark.
+const UNSEEN: [RangeInclusive<char>; 5] = [
+    '\u{ad}'..='\u{ad}',
+    '\u{200b}'..='\u{200f}',
+    '\u{2028}'..='\u{202e}',
+    '\u{2060}'..='\u{206f}',
+    '\u{feff}'..='\u{feff}',
+];
+
 /// A nick must fit into a channel's name behind `@`, and must not look like another one by what can't be
 /// seen.
 fn check(nick: &str) -> Result<(), Refusal> {
-    let is_unseen = |char: char| matches!(char, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    let is_bad = |char: char| char.is_control() || is_unseen(char) || "/,?#@".contains(char);
+    let is_bad = |char: char| {
+        char.is_control() || UNSEEN.iter().any(|range| range.contains(&char)) || "/,?#@".contains(char)
+    };
     let count = nick.chars().count();
     if count == 0 || count > NICK_CHARS_MAX || nick.len() > NICK_CHARS_MAX * 3 || nick.chars().any(is_bad) {
         let wants = format!("1 to {NICK_CHARS_MAX} visible characters, none of / , ? # @");

@@ -1,8 +1,8 @@
 //! The table of connections, and all that a protocol may do to one of them.
 //!
-//! It knows no socket (the reactor keeps those beside it, under the same slot numbers) and no protocol (that is
-//! the [`Handler`](super::Handler)'s). A handler never reads, writes or closes: it appends to an outbox, sets a
-//! deadline, asks for the end. The reactor does the rest in its own phases.
+//! It knows no socket (the reactor keeps those beside it, under the same slot numbers) and no protocol (that
+//! is the [`Handler`](super::Handler)'s). A handler never reads, writes or closes: it appends to an outbox,
+//! sets a deadline, asks for the end. The reactor does the rest in its own phases.
 //!
 //! ```text
 //!           accept                 close()              outbox empty: FIN sent
@@ -25,7 +25,8 @@ use super::time::Instant;
 use super::wheel::Wheel;
 use crate::limits::{DRAIN_MS, LINKS_MAX};
 
-/// Bits of a token that name the slot; the rest hold the generation, as many bits of it as a pointer has left.
+/// Bits of a token that name the slot; the rest hold the generation, as many bits of it as a pointer has
+/// left.
 const SLOT_BITS: u32 = 20;
 
 const _: () = assert!(LINKS_MAX < 1 << SLOT_BITS);

@@ -13,14 +13,15 @@
 //!
 //! Everything a handler sends while the turn goes on is only queued; the flush phase writes it, once a
 //! connection. So ten messages published in a turn are one system call a reader, and a handler never has
-//! to think of a socket that breaks under its hands. A connection ends in one place, [`Reactor::reap`].
+//! to think of a socket that breaks under its hands. A connection ends in one place, `reap`.
 //!
-//! Each phase has a budget, a named bound of `limits.rs`. What a budget stopped stays in its queue, and a turn
-//! with work left over polls without waiting. That is what keeps a broadcast to a hundred thousand readers
-//! from delaying everyone else: it is served in slices with all other traffic in between.
+//! Each phase has a budget, a named bound of `limits.rs`. What a budget stopped stays in its queue, and a
+//! turn with work left over polls without waiting. That is what keeps a broadcast to a hundred thousand
+//! readers from delaying everyone else: it is served in slices with all other traffic in between.
 //!
 //! Read first: redis `ae.c` for the idea of work "before sleep"; epoll(7) on starvation.
 
+pub mod handler;
 pub mod io;
 pub mod link;
 pub mod outbox;
@@ -32,6 +33,7 @@ use std::net::SocketAddr;
 
 use log::{debug, warn};
 
+pub use self::handler::Handler;
 use self::io::{Io, Ready};
 pub use self::link::{ConnId, Links, Phase, Why};
 use self::link::{Link, Timer};
@@ -42,53 +44,6 @@ use crate::limits::{
     LINGER_AT_STOP_MS, LINGER_BYTES_MAX, LINGER_MS, LINKS_READ_PER_TURN_MAX, READ_BUFFER_BYTES,
     READS_PER_LINK_MAX, REFUSALS_MAX, SLICES_PER_WRITE_MAX, STOP_MS, WRITE_BYTES_PER_LINK_MAX,
 };
-
-/// A protocol: what happens when bytes come. The reactor calls it, never the other way round.
-///
-/// For one connection the calls are: `on_open`, then any of the others, then `on_close`, each of the two
-/// exactly once and nothing after.
-pub trait Handler {
-    /// A connection was accepted.
-    fn on_open(&mut self, links: &mut Links, id: ConnId, peer: SocketAddr);
-
-    /// Bytes came. They are gone after the call: the buffer is everyone's, so that an idle connection owns
-    /// none. Who needs them longer keeps a copy, and who can't take more calls [`Links::pause`].
-    fn on_read(&mut self, links: &mut Links, id: ConnId, bytes: &[u8]);
-
-    /// The peer has shut its side. It may still be reading.
-    fn on_eof(&mut self, links: &mut Links, id: ConnId);
-
-    /// Nothing waits any more on a connection for which [`Links::want_drain`] was called.
-    fn on_drain(&mut self, links: &mut Links, id: ConnId);
-
-    /// The connection's deadline has come. It is unset now.
-    fn on_deadline(&mut self, links: &mut Links, id: ConnId);
-
-    /// A timer set with [`Links::set_timer`] has come.
-    fn on_timer(&mut self, links: &mut Links, key: u64);
-
-    /// The connection has ended; the last call for it.
-    fn on_close(&mut self, links: &mut Links, id: ConnId, why: Why);
-
-    /// The flush phase: serve up to about `budget` readers of what was published. Called until
-    /// [`Handler::has_work`] is false or the turn's budget is spent.
-    fn on_fan_out(&mut self, links: &mut Links, budget: usize);
-
-    /// A new turn has begun: the clock was read.
-    fn on_turn(&mut self, links: &mut Links);
-
-    /// The program ends: say goodbye on every connection and close it.
-    fn on_stop(&mut self, links: &mut Links);
-
-    /// Whether [`Handler::on_fan_out`] has something left to do.
-    fn has_work(&self) -> bool;
-
-    /// Connections that may be open at a time. More are told [`Handler::refusal`].
-    fn links_max(&self) -> usize;
-
-    /// What a connection is told for which there is no room.
-    fn refusal(&self) -> &'static [u8];
-}
 
 /// The loop and all its connections.
 #[derive(Debug)]

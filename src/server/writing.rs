@@ -1,7 +1,7 @@
 //! Up: the commands of clients.
 //!
-//! A command means the same wherever it comes from, a WebSocket frame or a `POST /send`, and is answered by the
-//! same reply. What the server doesn't know goes to the application.
+//! A command means the same wherever it comes from, a WebSocket frame or a `POST /send`, and is answered by
+//! the same reply. What the server doesn't know goes to the application.
 
 use serde_json::value::RawValue;
 
@@ -217,7 +217,7 @@ impl Hall {
             return Err(Refusal::new(
                 410,
                 "restarted",
-                "This cursor is from before a restart, and so are the messages before it; ask without `before`.",
+                "This cursor is from before a restart, as are the messages before it; ask without `before`.",
             ));
         }
         let limit = limit.unwrap_or(HISTORY_DEFAULT).min(HISTORY_MAX) as usize;
