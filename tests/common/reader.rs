@@ -131,7 +131,8 @@ impl Reader {
             Way::Iframe => self.iframe_event(),
             Way::Poll | Way::Jsonp => return self.polled_event(),
         };
-        let place = event.get("id").or_else(|| event.get("cursor"));
+        // A browser remembers the `id:` of an event stream and nothing else.
+        let place = event.get("id").or_else(|| event.get("cursor")).filter(|_| self.way != Way::Sse);
         if let Some(place) = place.and_then(Value::as_str) {
             self.cursor = place.to_owned();
         }
@@ -221,8 +222,12 @@ impl Reader {
             }
             let Some(data) = data else { continue };
             assert_eq!(data["type"].as_str(), kind, "{block}");
-            if let Some(named) = data.get("id").or_else(|| data.get("cursor")) {
-                assert_eq!(named.as_str(), id, "the cursor is what a browser remembers: {block}");
+            if let Some(id) = id {
+                self.cursor = id.to_owned();
+            }
+            if data["type"] != "gap" {
+                let named = data.get("id").or_else(|| data.get("cursor"));
+                assert_eq!(named.and_then(Value::as_str), id, "{block}");
             }
             return data;
         }
@@ -251,6 +256,12 @@ impl Reader {
             }
             self.waiting.push_back(event);
         }
+    }
+
+    /// The next event, those that came before a reply first.
+    #[track_caller]
+    pub fn unread_event(&mut self) -> Value {
+        self.waiting.pop_front().unwrap_or_else(|| self.event())
     }
 
     /// What came before the last reply and was passed over.
