@@ -185,7 +185,7 @@ impl<I: Io> Reactor<I> {
                         // It was given time to drain or linger, and that is over. Who reads, however slowly,
                         // gets more.
                         Some(Phase::Draining) if self.links.stuck_ms(id) < DRAIN_MS => {
-                            self.links.grant_drain(id)
+                            self.links.grant_drain(id);
                         }
                         Some(Phase::Draining) => self.links.doom(id, Why::TimedOut),
                         Some(Phase::Lingering) => self.links.doom(id, Why::Finished),

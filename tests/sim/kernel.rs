@@ -220,6 +220,8 @@ pub(crate) struct World {
     idle_turns: u32,
     /// A hash of what the server wrote, where and in which order.
     written: u64,
+    /// Bytes that went over the wire.
+    pub(crate) carried: u64,
 }
 
 impl World {
@@ -244,6 +246,7 @@ impl World {
             moved_before: 0,
             idle_turns: 0,
             written: 0xcbf2_9ce4_8422_2325,
+            carried: 0,
         }))
     }
 
@@ -365,6 +368,7 @@ impl World {
             return;
         }
         let count = pipe.carry(max);
+        self.carried += count as u64;
         let ends = pipe.fin == Fin::Sent && pipe.sending.is_empty();
         if ends {
             pipe.fin = Fin::Arrived;
@@ -384,7 +388,7 @@ impl World {
             }
             return;
         }
-        pipe.carry(max);
+        self.carried += pipe.carry(max) as u64;
         if pipe.fin == Fin::Sent && pipe.sending.is_empty() {
             pipe.fin = Fin::Arrived;
         }

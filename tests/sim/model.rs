@@ -43,6 +43,8 @@ pub(crate) struct Reader {
     pub(crate) sid: Option<String>,
     /// Where it would go on from.
     pub(crate) cursor: Option<u64>,
+    /// It asked for the last few messages of each channel: where each track begins, its first message tells.
+    pub(crate) asked_for_last: bool,
     tracks: BTreeMap<String, Track>,
     /// Channels whose subscription ended, kept for the last judgement.
     past: Vec<(String, Track)>,
@@ -58,6 +60,11 @@ impl Reader {
     pub(crate) fn channels(&self) -> Vec<String> {
         let wanted = self.tracks.iter().filter(|(_, track)| !track.leaving);
         wanted.map(|(channel, _)| channel.clone()).collect()
+    }
+
+    /// The channels it wants, and those it has just left.
+    pub(crate) fn known_channels(&self) -> Vec<String> {
+        self.tracks.keys().cloned().collect()
     }
 
     pub(crate) fn subscribe(&mut self, channel: &str) {
@@ -80,9 +87,22 @@ impl Reader {
                 if !leaving {
                     self.tracks.insert(channel, Track::default());
                 }
-            } else if let Some(track) = self.tracks.get_mut(&channel) {
-                track.reach(self.cursor.expect("checked above"));
+            } else if let (Some(track), Some(cursor)) = (self.tracks.get_mut(&channel), self.cursor) {
+                track.reach(cursor);
+                // A channel that was subscribed to in between may have started after the cursor.
+                track.position = Some(cursor);
             }
+        }
+    }
+
+    /// The server said from where on it is told of a channel.
+    pub(crate) fn subscribed(&mut self, channel: &str, seq: u64) {
+        let Some(track) = self.tracks.get_mut(channel) else { return };
+        match track.position {
+            None => track.position = Some(seq),
+            // Its first message was faster than the answer.
+            Some(position) if position > seq => track.spans.push((seq, position)),
+            Some(_) => {}
         }
     }
 
@@ -102,6 +122,13 @@ impl Reader {
         }
     }
 
+    /// From here on nothing may be missing on any channel.
+    fn start_tracks(&mut self, seq: u64) {
+        for track in self.tracks.values_mut() {
+            track.position.get_or_insert(seq);
+        }
+    }
+
     /// Whether it was told of `seq` on `channel`, as a message or as a gap.
     pub(crate) fn is_past(&self, channel: &str, seq: u64) -> bool {
         self.tracks.get(channel).is_none_or(|track| {
@@ -111,6 +138,11 @@ impl Reader {
 }
 
 impl Track {
+    fn last_told(&self) -> u64 {
+        let got = self.got.last().copied().unwrap_or(0);
+        got.max(self.gaps.last().map_or(0, |gap| gap.1))
+    }
+
     fn reach(&mut self, seq: u64) {
         let from = self.position.unwrap_or(seq);
         if seq > from {
@@ -132,10 +164,15 @@ pub(crate) struct Model {
     log: BTreeMap<u64, usize>,
     pub(crate) readers: Vec<Reader>,
     /// Messages that a channel keeps.
-    pub(crate) kept: usize,
+    kept: usize,
 }
 
 impl Model {
+    /// Channels keep `kept` messages each.
+    pub(crate) fn new(kept: usize) -> Model {
+        Model { kept, ..Model::default() }
+    }
+
     /// A publish is tried: the data that goes with it.
     pub(crate) fn attempt(&mut self, channel: &str, data: impl FnOnce(usize) -> Value) -> usize {
         let nonce = self.attempts.len();
@@ -183,6 +220,9 @@ impl Model {
                 let cursor = self.seq_of(text(event, "cursor"));
                 assert_eq!(self.epoch.as_deref(), Some(text(event, "epoch")));
                 self.begin(reader, text(event, "sid"), cursor);
+                if !self.readers[reader].asked_for_last {
+                    self.readers[reader].start_tracks(cursor);
+                }
             }
             "message" => self.message(reader, event),
             "gap" => {
@@ -191,7 +231,9 @@ impl Model {
                 let reader = &mut self.readers[reader];
                 let track = reader.tracks.get_mut(channel);
                 let track = track.unwrap_or_else(|| panic!("a gap of a channel that isn't read: {event}"));
-                let from = track.position.unwrap_or(0);
+                // A gap stands in the order where the last of the missing messages stood. So it covers all since
+                // the last thing told of this very channel.
+                let from = track.last_told();
                 assert!(track.leaving || seq > from, "a gap before {seq}, and {from} was told: {event}");
                 track.gaps.push((from, seq));
                 track.position = track.position.or(Some(seq));
@@ -208,15 +250,12 @@ impl Model {
         true
     }
 
-    /// A stream has begun, or a poll was answered: from here on nothing may be missing.
+    /// A stream has begun, or a poll was answered.
     fn begin(&mut self, reader: usize, sid: &str, cursor: u64) {
         assert!(!sid.is_empty());
         let reader = &mut self.readers[reader];
         reader.sid = Some(sid.to_owned());
         reader.advance(cursor);
-        for track in reader.tracks.values_mut() {
-            track.position.get_or_insert(cursor);
-        }
     }
 
     /// A whole answer to a poll.
@@ -226,6 +265,7 @@ impl Model {
         }
         let cursor = self.seq_of(text(body, "cursor"));
         self.begin(reader, text(body, "sid"), cursor);
+        self.readers[reader].start_tracks(cursor);
     }
 
     fn message(&mut self, reader: usize, event: &Value) {
@@ -293,6 +333,18 @@ impl Model {
                 "reader {reader} was told of a gap in {channel} where nothing is missing"
             );
         }
+    }
+
+    /// Messages and gaps that readers were told of, all together.
+    pub(crate) fn told(&self) -> (usize, usize) {
+        let past = |reader: &'_ Reader| {
+            reader.past.iter().map(|(_, track)| (track.got.len(), track.gaps.len())).collect::<Vec<_>>()
+        };
+        let now = |reader: &'_ Reader| {
+            reader.tracks.values().map(|track| (track.got.len(), track.gaps.len())).collect::<Vec<_>>()
+        };
+        let all = self.readers.iter().flat_map(|reader| past(reader).into_iter().chain(now(reader)));
+        all.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
     /// Numbers that anyone has seen.
