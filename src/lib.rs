@@ -22,10 +22,9 @@
 //! 1. Somebody sends `{"op":"publish","ch":"lobby","data":"hi"}` in a WebSocket frame. The kernel says that
 //!    a socket is readable; [`reactor`] reads it into the one buffer of the program and hands the bytes to the
 //!    [`server`], as [`Handler::on_read`](reactor::Handler::on_read).
-//! 2. The connection's session gives them to the frame parser of [`wire`], which gives back a text message.
-//! It
-//!    is read as a command, [`App`](server::App) is asked whether this client may publish there, and the data,
-//!    brought into its one canonical spelling, goes to the [`hub`].
+//! 2. The connection's session gives them to the frame parser of [`wire`], which gives back a text
+//!    message. It is read as a command, [`App`](server::App) is asked whether this client may publish there,
+//!    and the data, brought into its one canonical spelling, goes to the [`hub`].
 //! 3. The hub gives it the next number of the log and puts it into the ring of its channel, where it stays
 //!    until count, bytes or age push it out. Nobody is told yet; the channel is only marked.
 //! 4. At the end of the turn the hub names those who are due, one after the other, and the server queues for

@@ -195,14 +195,16 @@ impl Hall {
         Ok(if repeated { answer.boolean("repeated", true) } else { answer })
     }
 
-    /// Who is in a channel.
+    /// Who is in a channel: its users, counted as presence events count them, and all who read it, with a
+    /// name or without.
     pub(super) fn who(&self, channel: &str) -> Object {
         let info = self.hub.find(channel).and_then(|id| self.hub.channel(id));
         let (users, readers) = (self.users(channel), info.map_or(0, |info| info.readers));
         Object::new()
             .string("ch", channel)
             .strings("users", users.iter().map(String::as_str))
-            .number("count", readers as u64)
+            .number("count", users.len() as u64)
+            .number("readers", readers as u64)
     }
 
     /// What a channel keeps before a cursor, the newest that fit, oldest first.
