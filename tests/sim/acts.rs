@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::scene::{Ask, Command, Scene, escape};
 use crate::sim::client::{Transport, Use};
-use crate::sim::kernel::Faults;
+use crate::sim::kernel::{Buffers, Faults};
 use crate::sim::rng::Rng;
 
 type Act = fn(&mut Scene);
@@ -40,6 +40,7 @@ const ACTS: &[(Act, u32)] = &[
     (garbage_on_socket, 4),
     (dribble, 4),
     (pipeline, 8),
+    (burst, 3),
     (crowd, 2),
     (seconds_pass, 4),
     (minutes_pass, 1),
@@ -77,7 +78,9 @@ impl Plan {
 pub(crate) fn draw_config(rng: &mut Rng) -> (Config, usize) {
     let mut config = Config { jsonp: true, ..Config::default() };
     let kept = *rng.pick(&[2, 8, 64, 512]);
+    // The model counts what a channel keeps, and weighs nothing.
     config.bounds.channel_messages = kept;
+    config.bounds.channel_bytes = 64 << 20;
     config.grace_ms = *rng.pick(&[1_000, 15_000, 60_000]);
     config.connections = *rng.pick(&[8, 40, 1000, 1000]);
     (config, kept)
@@ -453,6 +456,18 @@ fn pipeline(scene: &mut Scene) {
     }
     if scene.rng.coin() {
         scene.lines[place].conn.write_max = scene.rng.range(1, 500);
+    }
+}
+
+/// More at once than a link may be read in a turn, and no byte after it that would make a new edge.
+fn burst(scene: &mut Scene) {
+    let wide = Buffers { up_sending: 1 << 20, up_arrived: 1 << 20, ..Buffers::default() };
+    let Some(place) = scene.connect_over(Use::Asking, wide) else { return };
+    let pad = "x".repeat(50_000);
+    for _ in 0..scene.rng.range(5, 10) {
+        // Nobody reads it: this is about the way up.
+        let nonce = scene.model.attempt("unread", |nonce| json!({"n": nonce, "pad": pad}));
+        post(scene, place, nonce, "");
     }
 }
 

@@ -33,6 +33,8 @@ struct Track {
     /// `(from, to]`: of these some may be missing.
     gaps: Vec<(u64, u64)>,
     got: BTreeSet<u64>,
+    /// It was asked for on a stream that reads already: the reply tells where it begins.
+    joining: bool,
     /// No more is asked for. What comes before the server knows is let pass.
     leaving: bool,
 }
@@ -69,7 +71,7 @@ impl Reader {
 
     pub(crate) fn subscribe(&mut self, channel: &str) {
         self.forget(channel);
-        self.tracks.insert(channel.to_owned(), Track::default());
+        self.tracks.insert(channel.to_owned(), Track { joining: true, ..Track::default() });
     }
 
     pub(crate) fn unsubscribe(&mut self, channel: &str) {
@@ -91,6 +93,7 @@ impl Reader {
                 track.reach(cursor);
                 // A channel that was subscribed to in between may have started after the cursor.
                 track.position = Some(cursor);
+                track.joining = false;
             }
         }
     }
@@ -122,9 +125,9 @@ impl Reader {
         }
     }
 
-    /// From here on nothing may be missing on any channel.
+    /// From here on nothing may be missing on any channel that was asked for at the beginning.
     fn start_tracks(&mut self, seq: u64) {
-        for track in self.tracks.values_mut() {
+        for track in self.tracks.values_mut().filter(|track| !track.joining) {
             track.position.get_or_insert(seq);
         }
     }
@@ -295,8 +298,8 @@ impl Model {
     /// Judges every reader, now that all is known.
     pub(crate) fn judge(&self) {
         for (number, reader) in self.readers.iter().enumerate() {
-            let tracks = reader.tracks.iter().map(|(channel, track)| (channel, track));
-            for (channel, track) in tracks.chain(reader.past.iter().map(|(channel, track)| (channel, track)))
+            for (channel, track) in
+                reader.tracks.iter().chain(reader.past.iter().map(|(channel, track)| (channel, track)))
             {
                 self.judge_track(number, channel, track);
             }
@@ -337,13 +340,11 @@ impl Model {
 
     /// Messages and gaps that readers were told of, all together.
     pub(crate) fn told(&self) -> (usize, usize) {
-        let past = |reader: &'_ Reader| {
-            reader.past.iter().map(|(_, track)| (track.got.len(), track.gaps.len())).collect::<Vec<_>>()
-        };
-        let now = |reader: &'_ Reader| {
-            reader.tracks.values().map(|track| (track.got.len(), track.gaps.len())).collect::<Vec<_>>()
-        };
-        let all = self.readers.iter().flat_map(|reader| past(reader).into_iter().chain(now(reader)));
+        let all = self
+            .readers
+            .iter()
+            .flat_map(|reader| reader.tracks.values().chain(reader.past.iter().map(|(_, track)| track)));
+        let all = all.map(|track| (track.got.len(), track.gaps.len()));
         all.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 

@@ -264,6 +264,10 @@ impl Scene {
     /// A line of its own.
     pub(crate) fn connect(&mut self, role: Use) -> Option<usize> {
         let buffers = self.buffers();
+        self.connect_over(role, buffers)
+    }
+
+    pub(crate) fn connect_over(&mut self, role: Use, buffers: Buffers) -> Option<usize> {
         let peer = self.world().connect(buffers)?;
         self.lines.push(Line::new(Conn::new(peer, role), None));
         Some(self.lines.len() - 1)
