@@ -239,8 +239,8 @@ impl Conn {
         if world.now_ms < self.stalled_until {
             return;
         }
-        let mut buffer = [0; 4096];
-        let mut left = self.read_max;
+        let mut buffer = [0; 512];
+        let (mut left, before) = (self.read_max, self.raw.len());
         while left > 0 {
             let share = left.min(buffer.len());
             match world.read(self.peer, &mut buffer[..share]) {
@@ -264,7 +264,9 @@ impl Conn {
                 }
             }
         }
-        self.parse(heard);
+        if self.raw.len() > before {
+            self.parse(heard);
+        }
     }
 
     /// The server's end: what it leaves unfinished is told.

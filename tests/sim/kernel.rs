@@ -99,6 +99,9 @@ impl Pipe {
     /// Moves up to `max` bytes over the wire and returns how many there were.
     fn carry(&mut self, max: usize) -> usize {
         let count = max.min(self.sending.len()).min(self.arrived_max - self.arrived.len());
+        if count == 0 {
+            return 0;
+        }
         let (front, back) = self.sending.as_slices();
         let split = count.min(front.len());
         self.arrived.extend(&front[..split]);
@@ -353,7 +356,11 @@ impl World {
     /// Moves all that there is room for, on every connection.
     pub(crate) fn deliver_all(&mut self) {
         for peer in 0..self.sockets.len() {
-            self.deliver(peer, usize::MAX);
+            let socket = &self.sockets[peer];
+            let is_over = socket.held == Held::Closed && (socket.client_closed || socket.client_reset);
+            if !is_over {
+                self.deliver(peer, usize::MAX);
+            }
         }
     }
 
