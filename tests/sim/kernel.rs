@@ -99,6 +99,9 @@ impl Pipe {
     /// Moves up to `max` bytes over the wire and returns how many there were.
     fn carry(&mut self, max: usize) -> usize {
         let count = max.min(self.sending.len()).min(self.arrived_max - self.arrived.len());
+        if count == 0 {
+            return 0;
+        }
         let (front, back) = self.sending.as_slices();
         let split = count.min(front.len());
         self.arrived.extend(&front[..split]);
@@ -220,6 +223,8 @@ pub(crate) struct World {
     idle_turns: u32,
     /// A hash of what the server wrote, where and in which order.
     written: u64,
+    /// Bytes that went over the wire.
+    pub(crate) carried: u64,
 }
 
 impl World {
@@ -244,6 +249,7 @@ impl World {
             moved_before: 0,
             idle_turns: 0,
             written: 0xcbf2_9ce4_8422_2325,
+            carried: 0,
         }))
     }
 
@@ -350,7 +356,11 @@ impl World {
     /// Moves all that there is room for, on every connection.
     pub(crate) fn deliver_all(&mut self) {
         for peer in 0..self.sockets.len() {
-            self.deliver(peer, usize::MAX);
+            let socket = &self.sockets[peer];
+            let is_over = socket.held == Held::Closed && (socket.client_closed || socket.client_reset);
+            if !is_over {
+                self.deliver(peer, usize::MAX);
+            }
         }
     }
 
@@ -365,6 +375,7 @@ impl World {
             return;
         }
         let count = pipe.carry(max);
+        self.carried += count as u64;
         let ends = pipe.fin == Fin::Sent && pipe.sending.is_empty();
         if ends {
             pipe.fin = Fin::Arrived;
@@ -384,7 +395,7 @@ impl World {
             }
             return;
         }
-        pipe.carry(max);
+        self.carried += pipe.carry(max) as u64;
         if pipe.fin == Fin::Sent && pipe.sending.is_empty() {
             pipe.fin = Fin::Arrived;
         }

@@ -33,6 +33,8 @@ struct Track {
     /// `(from, to]`: of these some may be missing.
     gaps: Vec<(u64, u64)>,
     got: BTreeSet<u64>,
+    /// It was asked for on a stream that reads already: the reply tells where it begins.
+    joining: bool,
     /// No more is asked for. What comes before the server knows is let pass.
     leaving: bool,
 }
@@ -43,6 +45,8 @@ pub(crate) struct Reader {
     pub(crate) sid: Option<String>,
     /// Where it would go on from.
     pub(crate) cursor: Option<u64>,
+    /// It asked for the last few messages of each channel: where each track begins, its first message tells.
+    pub(crate) asked_for_last: bool,
     tracks: BTreeMap<String, Track>,
     /// Channels whose subscription ended, kept for the last judgement.
     past: Vec<(String, Track)>,
@@ -60,9 +64,14 @@ impl Reader {
         wanted.map(|(channel, _)| channel.clone()).collect()
     }
 
+    /// The channels it wants, and those it has just left.
+    pub(crate) fn known_channels(&self) -> Vec<String> {
+        self.tracks.keys().cloned().collect()
+    }
+
     pub(crate) fn subscribe(&mut self, channel: &str) {
         self.forget(channel);
-        self.tracks.insert(channel.to_owned(), Track::default());
+        self.tracks.insert(channel.to_owned(), Track { joining: true, ..Track::default() });
     }
 
     pub(crate) fn unsubscribe(&mut self, channel: &str) {
@@ -80,9 +89,23 @@ impl Reader {
                 if !leaving {
                     self.tracks.insert(channel, Track::default());
                 }
-            } else if let Some(track) = self.tracks.get_mut(&channel) {
-                track.reach(self.cursor.expect("checked above"));
+            } else if let (Some(track), Some(cursor)) = (self.tracks.get_mut(&channel), self.cursor) {
+                track.reach(cursor);
+                // A channel that was subscribed to in between may have started after the cursor.
+                track.position = Some(cursor);
+                track.joining = false;
             }
+        }
+    }
+
+    /// The server said from where on it is told of a channel.
+    pub(crate) fn subscribed(&mut self, channel: &str, seq: u64) {
+        let Some(track) = self.tracks.get_mut(channel) else { return };
+        match track.position {
+            None => track.position = Some(seq),
+            // Its first message was faster than the answer.
+            Some(position) if position > seq => track.spans.push((seq, position)),
+            Some(_) => {}
         }
     }
 
@@ -102,6 +125,13 @@ impl Reader {
         }
     }
 
+    /// From here on nothing may be missing on any channel that was asked for at the beginning.
+    fn start_tracks(&mut self, seq: u64) {
+        for track in self.tracks.values_mut().filter(|track| !track.joining) {
+            track.position.get_or_insert(seq);
+        }
+    }
+
     /// Whether it was told of `seq` on `channel`, as a message or as a gap.
     pub(crate) fn is_past(&self, channel: &str, seq: u64) -> bool {
         self.tracks.get(channel).is_none_or(|track| {
@@ -111,6 +141,11 @@ impl Reader {
 }
 
 impl Track {
+    fn last_told(&self) -> u64 {
+        let got = self.got.last().copied().unwrap_or(0);
+        got.max(self.gaps.last().map_or(0, |gap| gap.1))
+    }
+
     fn reach(&mut self, seq: u64) {
         let from = self.position.unwrap_or(seq);
         if seq > from {
@@ -132,10 +167,15 @@ pub(crate) struct Model {
     log: BTreeMap<u64, usize>,
     pub(crate) readers: Vec<Reader>,
     /// Messages that a channel keeps.
-    pub(crate) kept: usize,
+    kept: usize,
 }
 
 impl Model {
+    /// Channels keep `kept` messages each.
+    pub(crate) fn new(kept: usize) -> Model {
+        Model { kept, ..Model::default() }
+    }
+
     /// A publish is tried: the data that goes with it.
     pub(crate) fn attempt(&mut self, channel: &str, data: impl FnOnce(usize) -> Value) -> usize {
         let nonce = self.attempts.len();
@@ -183,6 +223,9 @@ impl Model {
                 let cursor = self.seq_of(text(event, "cursor"));
                 assert_eq!(self.epoch.as_deref(), Some(text(event, "epoch")));
                 self.begin(reader, text(event, "sid"), cursor);
+                if !self.readers[reader].asked_for_last {
+                    self.readers[reader].start_tracks(cursor);
+                }
             }
             "message" => self.message(reader, event),
             "gap" => {
@@ -191,7 +234,9 @@ impl Model {
                 let reader = &mut self.readers[reader];
                 let track = reader.tracks.get_mut(channel);
                 let track = track.unwrap_or_else(|| panic!("a gap of a channel that isn't read: {event}"));
-                let from = track.position.unwrap_or(0);
+                // A gap stands in the order where the last of the missing messages stood. So it covers all since
+                // the last thing told of this very channel.
+                let from = track.last_told();
                 assert!(track.leaving || seq > from, "a gap before {seq}, and {from} was told: {event}");
                 track.gaps.push((from, seq));
                 track.position = track.position.or(Some(seq));
@@ -208,15 +253,12 @@ impl Model {
         true
     }
 
-    /// A stream has begun, or a poll was answered: from here on nothing may be missing.
+    /// A stream has begun, or a poll was answered.
     fn begin(&mut self, reader: usize, sid: &str, cursor: u64) {
         assert!(!sid.is_empty());
         let reader = &mut self.readers[reader];
         reader.sid = Some(sid.to_owned());
         reader.advance(cursor);
-        for track in reader.tracks.values_mut() {
-            track.position.get_or_insert(cursor);
-        }
     }
 
     /// A whole answer to a poll.
@@ -226,6 +268,7 @@ impl Model {
         }
         let cursor = self.seq_of(text(body, "cursor"));
         self.begin(reader, text(body, "sid"), cursor);
+        self.readers[reader].start_tracks(cursor);
     }
 
     fn message(&mut self, reader: usize, event: &Value) {
@@ -255,8 +298,8 @@ impl Model {
     /// Judges every reader, now that all is known.
     pub(crate) fn judge(&self) {
         for (number, reader) in self.readers.iter().enumerate() {
-            let tracks = reader.tracks.iter().map(|(channel, track)| (channel, track));
-            for (channel, track) in tracks.chain(reader.past.iter().map(|(channel, track)| (channel, track)))
+            for (channel, track) in
+                reader.tracks.iter().chain(reader.past.iter().map(|(channel, track)| (channel, track)))
             {
                 self.judge_track(number, channel, track);
             }
@@ -293,6 +336,16 @@ impl Model {
                 "reader {reader} was told of a gap in {channel} where nothing is missing"
             );
         }
+    }
+
+    /// Messages and gaps that readers were told of, all together.
+    pub(crate) fn told(&self) -> (usize, usize) {
+        let all = self
+            .readers
+            .iter()
+            .flat_map(|reader| reader.tracks.values().chain(reader.past.iter().map(|(_, track)| track)));
+        let all = all.map(|track| (track.got.len(), track.gaps.len()));
+        all.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
     /// Numbers that anyone has seen.
