@@ -18,12 +18,19 @@ pub struct World {
     wall_ms: AtomicI64,
     frozen: AtomicBool,
     no_descriptor: AtomicBool,
+    /// How often the server has looked at the clock.
+    looks: AtomicU64,
 }
 
 impl World {
     /// Moves the monotonic clock on. The server sees it in its next turn.
     pub fn skip(&self, ms: u64) {
         self.skipped_ms.fetch_add(ms, SeqCst);
+    }
+
+    /// How often the server has looked at the clock. One look more, and it has seen what was changed before.
+    pub fn looks(&self) -> u64 {
+        self.looks.load(SeqCst)
     }
 
     /// Moves the wall clock alone, in either direction.
@@ -70,6 +77,7 @@ impl Io for Machine {
     type Stream = <Kernel as Io>::Stream;
 
     fn now(&mut self) -> (Instant, u64) {
+        self.world.looks.fetch_add(1, SeqCst);
         let (now, wall) = self.kernel.now();
         let mut now = now.as_millis();
         if self.world.frozen.load(SeqCst) {
