@@ -94,6 +94,12 @@ impl Running {
         }
     }
 
+    /// Waits until the server has read all that was sent to it before, over whichever connection: the second
+    /// of two requests is read in a turn that began after the first was answered.
+    pub fn settle(&self) {
+        self.connect().settle();
+    }
+
     /// A new connection.
     pub fn connect(&self) -> Client {
         Client::connect(self.address)
