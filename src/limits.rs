@@ -30,7 +30,8 @@ pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
 pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
 
 /// Frames of one WebSocket message. Empty fragments cost a peer six bytes and grow nothing, so that the bound
-/// on a message's bytes never stops them; this one does. A 16 MiB message in fragments of 256 bytes just fits.
+/// on a message's bytes never stops them; this one does. A 16 MiB message in fragments of 256 bytes just
+/// fits.
 pub const FRAGMENTS_MAX: u32 = 65_536;
 
 /// Bytes of a callback's name (iframe, JSONP): room for a few dotted namespaces and a generated suffix.
@@ -89,6 +90,10 @@ pub const DRAIN_MS: u64 = 10_000;
 /// Milliseconds that a peer may take to shut its side after we have shut ours.
 pub const LINGER_MS: u64 = 2_000;
 
+/// The same once the program ends: long enough for what is already on its way to us, and too short for
+/// anyone who waits for the end to notice.
+pub const LINGER_AT_STOP_MS: u64 = 50;
+
 /// Bytes that a peer may send in that time.
 pub const LINGER_BYTES_MAX: u32 = 1024 * 1024;
 
@@ -98,6 +103,7 @@ pub const STOP_MS: u64 = 1_000;
 const _: () = assert!(LINKS_MAX + REFUSALS_MAX + 4 < 1 << 20);
 const _: () = assert!(SLICES_PER_WRITE_MAX <= 1024);
 const _: () = assert!(FAN_OUT_BATCH_MAX <= FLUSHES_PER_TURN_MAX);
+const _: () = assert!(LINGER_AT_STOP_MS < LINGER_MS && LINGER_AT_STOP_MS < STOP_MS);
 const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX);
 
 const _: () = assert!(METHOD_BYTES_MAX + TARGET_BYTES_MAX < HEAD_BYTES_MAX);

@@ -339,6 +339,7 @@ fn shutdown_closes_every_client() {
     server.stop();
     assert_eq!(client.closed(), (1012, "shutdown".to_owned()));
     client.expect_end();
+    drop(client);
     told.expect("close 0");
     server.join();
 }

@@ -502,15 +502,18 @@ fn shutdown_with_open_streams_ends_at_once() {
     let server = serve(|config| config.jsonp = true);
     let readers: Vec<Reader> =
         Way::ALL.iter().cycle().take(60).map(|way| Reader::open(&server, *way, "ch=a")).collect();
-    let idle = server.connect();
+    let mut idle = server.connect();
     server.settle();
     // Whatever waits for a time to pass waits for ever.
     server.world.freeze();
     server.stop();
-    server.join();
-    for mut reader in readers.into_iter().filter(|reader| !reader.way.is_poll()) {
-        assert_eq!(reader.event_of("bye")["why"], "shutdown");
-        reader.expect_end("shutdown");
+    for mut reader in readers {
+        if !reader.way.is_poll() {
+            assert_eq!(reader.event_of("bye")["why"], "shutdown");
+            reader.expect_end("shutdown");
+        }
     }
+    idle.expect_end();
     drop(idle);
+    server.join();
 }

@@ -1,5 +1,5 @@
-//! The instant-messaging application. It reaches the world through [`App`] and [`Ctx`] alone: whatever it can do,
-//! an application of one's own can do too.
+//! The instant-messaging application. It reaches the world through [`App`] and [`Ctx`] alone: whatever it can
+//! do, an application of one's own can do too.
 //!
 //! It knows no connection and no transport. Rooms are channels; a person's inbox is the channel `@nick`;
 //! who is there, what was said and who may read what is the server's business. What is left for the chat is

@@ -5,6 +5,7 @@
 //! this tab or a second one. A name that nobody uses stays its owner's until its place is needed.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::RangeInclusive;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -33,7 +34,8 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Gives `nick` to a client; the answer is the secret that proves it.
+    /// Gives `nick` to a client; the answer is the secret that proves it. A secret shown for a free name
+    /// becomes that name's: a person's tabs that come back one by one after a restart must agree on it.
     ///
     /// # Errors
     /// The nick is none, is somebody else's, or there are too many.
@@ -58,10 +60,13 @@ impl Names {
             }
         } else {
             self.make_room()?;
-            let mut bytes = [0; SECRET_BYTES];
-            random(&mut bytes);
-            let name = Name { secret: URL_SAFE_NO_PAD.encode(bytes), clients: 0 };
-            self.taken.insert(folded.clone(), name);
+            let secret = secret.filter(|secret| is_secret(secret)).map(str::to_owned);
+            let secret = secret.unwrap_or_else(|| {
+                let mut bytes = [0; SECRET_BYTES];
+                random(&mut bytes);
+                URL_SAFE_NO_PAD.encode(bytes)
+            });
+            self.taken.insert(folded.clone(), Name { secret, clients: 0 });
         }
         self.leave(client);
         self.of_client.insert(client, folded.clone());
@@ -101,11 +106,26 @@ impl Names {
     }
 }
 
+/// Whether that may be a secret from here, given before a restart: one of the same length and alphabet.
+fn is_secret(text: &str) -> bool {
+    URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == SECRET_BYTES)
+}
+
+/// Characters without a shape: soft hyphen, zero-width and directional marks, joiners, byte order mark.
+const UNSEEN: [RangeInclusive<char>; 5] = [
+    '\u{ad}'..='\u{ad}',
+    '\u{200b}'..='\u{200f}',
+    '\u{2028}'..='\u{202e}',
+    '\u{2060}'..='\u{206f}',
+    '\u{feff}'..='\u{feff}',
+];
+
 /// A nick must fit into a channel's name behind `@`, and must not look like another one by what can't be
 /// seen.
 fn check(nick: &str) -> Result<(), Refusal> {
-    let is_unseen = |char: char| matches!(char, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    let is_bad = |char: char| char.is_control() || is_unseen(char) || "/,?#@".contains(char);
+    let is_bad = |char: char| {
+        char.is_control() || UNSEEN.iter().any(|range| range.contains(&char)) || "/,?#@".contains(char)
+    };
     let count = nick.chars().count();
     if count == 0 || count > NICK_CHARS_MAX || nick.len() > NICK_CHARS_MAX * 3 || nick.chars().any(is_bad) {
         let wants = format!("1 to {NICK_CHARS_MAX} visible characters, none of / , ? # @");
@@ -143,6 +163,16 @@ mod tests {
         names.leave(client(1));
         assert!(take(&mut names, 2, "Ann", None).is_err());
         assert!(take(&mut names, 3, "Ann", Some(&secret)).is_ok());
+    }
+
+    #[test]
+    fn two_tabs_are_still_one_person_after_a_restart() {
+        let secret = take(&mut Names::default(), 1, "Ann", None).unwrap();
+        let mut names = Names::default();
+        assert_eq!(take(&mut names, 2, "Ann", Some(&secret)).unwrap(), secret);
+        assert_eq!(take(&mut names, 3, "Ann", Some(&secret)).unwrap(), secret);
+        let made = take(&mut names, 4, "Bob", Some("1234")).unwrap();
+        assert!(made != "1234" && is_secret(&made), "what is no secret of ours does not become one");
     }
 
     #[test]

@@ -25,8 +25,8 @@ pub struct Due {
     /// The channel that has news.
     pub channel: ChannelId,
     /// If the reader reads this channel alone and needs no gap: it is to be told exactly the entries after
-    /// `.0` up to and with `.1`, at most `RUN_MESSAGES_MAX`. All readers that are to be told the same have the
-    /// same two numbers, so they can be sent one image made from `messages`, each moved by `advance`.
+    /// `.0` up to and with `.1`, at most `RUN_MESSAGES_MAX`. All readers that are to be told the same have
+    /// the same two numbers, so they can be sent one image made from `messages`, each moved by `advance`.
     pub run: Option<(u64, u64)>,
 }
 

@@ -29,7 +29,8 @@ pub struct Published {
 }
 
 impl Hub {
-    /// Publishes to the channel `name`, which is opened if need be. `data` is at most `Bounds::message_bytes` long.
+    /// Publishes to the channel `name`, which is opened if need be. `data` is at most `Bounds::message_bytes`
+    /// long.
     pub fn publish<'a>(
         &mut self,
         name: &str,

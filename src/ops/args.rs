@@ -108,8 +108,8 @@ impl Args {
         }
         if config.publish_key.is_none() && !is_open && !address.is_loopback() {
             return Err(Misuse::Wrong(format!(
-                "at {address} everybody who reaches this machine could publish: set ENCKE_PUBLISH_KEY to a secret, \
-                 or say --open-publish if that is what you want"
+                "at {address} everybody who reaches this machine could publish: set ENCKE_PUBLISH_KEY \
+                 to a secret, or say --open-publish if that is what you want"
             )));
         }
         if config.bounds.message_bytes >= config.bounds.channel_bytes {

@@ -15,8 +15,8 @@ use crate::reactor::Reactor;
 use crate::reactor::io::{Kernel, entropy};
 use crate::server::{App, Config, Server};
 
-/// Serves `app` at `address` until SIGINT or SIGTERM. Says on standard output where it listens, which for port
-/// 0 is the only way to know.
+/// Serves `app` at `address` until SIGINT or SIGTERM. Says on standard output where it listens, which for
+/// port 0 is the only way to know.
 ///
 /// # Errors
 /// The address can't be listened at, or the system's poll fails.

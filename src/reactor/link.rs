@@ -1,8 +1,8 @@
 //! The table of connections, and all that a protocol may do to one of them.
 //!
-//! It knows no socket (the reactor keeps those beside it, under the same slot numbers) and no protocol (that is
-//! the [`Handler`](super::Handler)'s). A handler never reads, writes or closes: it appends to an outbox, sets a
-//! deadline, asks for the end. The reactor does the rest in its own phases.
+//! It knows no socket (the reactor keeps those beside it, under the same slot numbers) and no protocol (that
+//! is the [`Handler`](super::Handler)'s). A handler never reads, writes or closes: it appends to an outbox,
+//! sets a deadline, asks for the end. The reactor does the rest in its own phases.
 //!
 //! ```text
 //!           accept                 close()              outbox empty: FIN sent
@@ -25,7 +25,8 @@ use super::time::Instant;
 use super::wheel::Wheel;
 use crate::limits::{DRAIN_MS, LINKS_MAX};
 
-/// Bits of a token that name the slot; the rest hold the generation, as many bits of it as a pointer has left.
+/// Bits of a token that name the slot; the rest hold the generation, as many bits of it as a pointer has
+/// left.
 const SLOT_BITS: u32 = 20;
 
 const _: () = assert!(LINKS_MAX < 1 << SLOT_BITS);
@@ -122,6 +123,18 @@ pub(super) struct Link {
     pub(super) dropped: u32,
 }
 
+impl Link {
+    /// Whether the link is read from. A link that isn't can't meet an error either.
+    pub(super) fn is_heard(&self) -> bool {
+        match self.phase {
+            // After its end the kernel calls a socket readable for ever: each event repeats it.
+            Phase::Open => !self.paused && !self.eof,
+            Phase::Lingering => true,
+            Phase::Draining | Phase::Doomed => false,
+        }
+    }
+}
+
 /// What the wheel brings back.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Timer {
@@ -153,7 +166,7 @@ pub struct Stats {
 pub struct Links {
     slots: Slab<Link>,
     next_generation: u32,
-    /// May be read from: readable, not paused. Each link is in it once at most.
+    /// Heard and readable. Each link is in it once at most.
     pub(super) run: VecDeque<ConnId>,
     /// Have something to write and a kernel that may take it. Each link is in it once at most.
     pub(super) dirty: VecDeque<ConnId>,
@@ -228,15 +241,10 @@ impl Links {
         self.slots.get(id.slot()).filter(|link| link.generation == id.generation)
     }
 
-    /// Queues the link for reading, if there may be something to read and someone who wants it.
+    /// Queues the link for reading, if there may be something to read and it is read from.
     pub(super) fn want_read(&mut self, id: ConnId) {
         let Some(link) = self.link(id) else { return };
-        let wanted = match link.phase {
-            Phase::Open => !link.paused,
-            Phase::Lingering => true,
-            Phase::Draining | Phase::Doomed => false,
-        };
-        if wanted && link.readable && !link.in_run {
+        if link.is_heard() && link.readable && !link.in_run {
             link.in_run = true;
             self.run.push_back(id);
         }
@@ -280,8 +288,18 @@ impl Links {
             link.deadline = Instant::NEVER;
             return true;
         }
-        self.set_deadline(id, deadline);
+        self.arm(id, deadline);
         false
+    }
+
+    /// Sets the deadline, whatever the phase.
+    pub(super) fn arm(&mut self, id: ConnId, deadline: Instant) {
+        let Some(link) = self.link(id) else { return };
+        link.deadline = deadline;
+        if deadline < link.armed {
+            link.armed = deadline;
+            self.wheel.insert(deadline, Timer::Link(id));
+        }
     }
 
     /// All connections, in the order of their slots.
@@ -314,13 +332,13 @@ impl Links {
             return;
         }
         link.phase = Phase::Draining;
-        self.set_deadline(id, deadline);
+        self.arm(id, deadline);
         self.want_write(id);
     }
 
     /// Gives a draining link as much time again.
     pub(super) fn grant_drain(&mut self, id: ConnId) {
-        self.set_deadline(id, self.now.after(DRAIN_MS));
+        self.arm(id, self.now.after(DRAIN_MS));
     }
 
     /// Ends the connection at the end of this turn, whatever waits.
@@ -357,16 +375,14 @@ impl Links {
         self.want_write(id);
     }
 
-    /// Replaces the connection's one deadline. [`Instant::NEVER`] takes it away.
+    /// Replaces the connection's one deadline. [`Instant::NEVER`] takes it away. Does nothing once the end was
+    /// asked for: the time for that is the reactor's.
     ///
     /// A later deadline costs a store: the entry in the wheel stays, and when it comes out it is put in
     /// again for what is left.
     pub fn set_deadline(&mut self, id: ConnId, deadline: Instant) {
-        let Some(link) = self.link(id) else { return };
-        link.deadline = deadline;
-        if deadline < link.armed {
-            link.armed = deadline;
-            self.wheel.insert(deadline, Timer::Link(id));
+        if self.is_open(id) {
+            self.arm(id, deadline);
         }
     }
 
@@ -448,8 +464,8 @@ impl Links {
             assert!(link.phase != Phase::Doomed, "link {slot} is doomed and not on the list");
             let waits = !link.outbox.is_empty() || link.phase == Phase::Draining;
             assert!(!waits || link.in_dirty || !link.writable, "link {slot} is dirty and forgotten");
-            let heard = link.phase == Phase::Open && link.readable && !link.paused;
-            assert!(!heard || link.in_run, "link {slot} is readable and forgotten");
+            let waited_for = link.is_heard() && link.readable;
+            assert!(!waited_for || link.in_run, "link {slot} is readable and forgotten");
         }
     }
 }

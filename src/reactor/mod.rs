@@ -13,14 +13,15 @@
 //!
 //! Everything a handler sends while the turn goes on is only queued; the flush phase writes it, once a
 //! connection. So ten messages published in a turn are one system call a reader, and a handler never has
-//! to think of a socket that breaks under its hands. A connection ends in one place, [`Reactor::reap`].
+//! to think of a socket that breaks under its hands. A connection ends in one place, `reap`.
 //!
-//! Each phase has a budget, a named bound of `limits.rs`. What a budget stopped stays in its queue, and a turn
-//! with work left over polls without waiting. That is what keeps a broadcast to a hundred thousand readers
-//! from delaying everyone else: it is served in slices with all other traffic in between.
+//! Each phase has a budget, a named bound of `limits.rs`. What a budget stopped stays in its queue, and a
+//! turn with work left over polls without waiting. That is what keeps a broadcast to a hundred thousand
+//! readers from delaying everyone else: it is served in slices with all other traffic in between.
 //!
 //! Read first: redis `ae.c` for the idea of work "before sleep"; epoll(7) on starvation.
 
+pub mod handler;
 pub mod io;
 pub mod link;
 pub mod outbox;
@@ -32,63 +33,17 @@ use std::net::SocketAddr;
 
 use log::{debug, warn};
 
+pub use self::handler::Handler;
 use self::io::{Io, Ready};
 pub use self::link::{ConnId, Links, Phase, Why};
 use self::link::{Link, Timer};
 pub use self::outbox::Chunk;
 pub use self::time::Instant;
 use crate::limits::{
-    ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, FAN_OUT_BATCH_MAX, FLUSHES_PER_TURN_MAX, LINGER_BYTES_MAX,
-    LINGER_MS, LINKS_READ_PER_TURN_MAX, READ_BUFFER_BYTES, READS_PER_LINK_MAX, REFUSALS_MAX,
-    SLICES_PER_WRITE_MAX, STOP_MS, WRITE_BYTES_PER_LINK_MAX,
+    ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, DRAIN_MS, FAN_OUT_BATCH_MAX, FLUSHES_PER_TURN_MAX,
+    LINGER_AT_STOP_MS, LINGER_BYTES_MAX, LINGER_MS, LINKS_READ_PER_TURN_MAX, READ_BUFFER_BYTES,
+    READS_PER_LINK_MAX, REFUSALS_MAX, SLICES_PER_WRITE_MAX, STOP_MS, WRITE_BYTES_PER_LINK_MAX,
 };
-
-/// A protocol: what happens when bytes come. The reactor calls it, never the other way round.
-///
-/// For one connection the calls are: `on_open`, then any of the others, then `on_close`, each of the two
-/// exactly once and nothing after.
-pub trait Handler {
-    /// A connection was accepted.
-    fn on_open(&mut self, links: &mut Links, id: ConnId, peer: SocketAddr);
-
-    /// Bytes came. They are gone after the call: the buffer is everyone's, so that an idle connection owns
-    /// none. Who needs them longer keeps a copy, and who can't take more calls [`Links::pause`].
-    fn on_read(&mut self, links: &mut Links, id: ConnId, bytes: &[u8]);
-
-    /// The peer has shut its side. It may still be reading.
-    fn on_eof(&mut self, links: &mut Links, id: ConnId);
-
-    /// Nothing waits any more on a connection for which [`Links::want_drain`] was called.
-    fn on_drain(&mut self, links: &mut Links, id: ConnId);
-
-    /// The connection's deadline has come. It is unset now.
-    fn on_deadline(&mut self, links: &mut Links, id: ConnId);
-
-    /// A timer set with [`Links::set_timer`] has come.
-    fn on_timer(&mut self, links: &mut Links, key: u64);
-
-    /// The connection has ended; the last call for it.
-    fn on_close(&mut self, links: &mut Links, id: ConnId, why: Why);
-
-    /// The flush phase: serve up to about `budget` readers of what was published. Called until
-    /// [`Handler::has_work`] is false or the turn's budget is spent.
-    fn on_fan_out(&mut self, links: &mut Links, budget: usize);
-
-    /// A new turn has begun: the clock was read.
-    fn on_turn(&mut self, links: &mut Links);
-
-    /// The program ends: say goodbye on every connection and close it.
-    fn on_stop(&mut self, links: &mut Links);
-
-    /// Whether [`Handler::on_fan_out`] has something left to do.
-    fn has_work(&self) -> bool;
-
-    /// Connections that may be open at a time. More are told [`Handler::refusal`].
-    fn links_max(&self) -> usize;
-
-    /// What a connection is told for which there is no room.
-    fn refusal(&self) -> &'static [u8];
-}
 
 /// The loop and all its connections.
 #[derive(Debug)]
@@ -172,7 +127,7 @@ impl<I: Io> Reactor<I> {
         let ready = std::mem::take(&mut self.ready);
         for event in &ready {
             match *event {
-                Ready::Listener => self.acceptable = true,
+                Ready::Listener => self.acceptable = self.stop_at.is_none(),
                 Ready::Stop => self.stop(handler),
                 Ready::Link { token, readable, writable, fin, dead } => {
                     // Not found: an event for a connection that has ended since.
@@ -190,9 +145,8 @@ impl<I: Io> Reactor<I> {
         link.readable |= readable;
         link.writable |= writable;
         link.fin |= fin;
-        // A paused or draining link is not read, so no read will ever meet the error.
-        let unread = link.paused || link.phase == Phase::Draining;
-        if dead && unread {
+        // No read will ever meet the error.
+        if dead && !link.is_heard() {
             self.links.doom(id, Why::Broken);
             return;
         }
@@ -228,8 +182,11 @@ impl<I: Io> Reactor<I> {
                 Timer::Link(id) if self.links.fire(id, at) => {
                     match self.links.link(id).map(|link| link.phase) {
                         Some(Phase::Open) => handler.on_deadline(&mut self.links, id),
-                        // It was given time to drain or linger, and that is over; a slow reader that still reads gets more.
-                        Some(Phase::Draining) if self.links.stuck_ms(id) == 0 => self.links.grant_drain(id),
+                        // It was given time to drain or linger, and that is over. Who reads, however slowly,
+                        // gets more.
+                        Some(Phase::Draining) if self.links.stuck_ms(id) < DRAIN_MS => {
+                            self.links.grant_drain(id);
+                        }
                         Some(Phase::Draining) => self.links.doom(id, Why::TimedOut),
                         Some(Phase::Lingering) => self.links.doom(id, Why::Finished),
                         Some(Phase::Doomed) | None => {}
@@ -318,8 +275,7 @@ impl<I: Io> Reactor<I> {
     fn read_link(&mut self, handler: &mut impl Handler, id: ConnId) {
         for _ in 0..READS_PER_LINK_MAX {
             let Some(link) = self.links.link(id) else { return };
-            let wanted = (link.phase == Phase::Open && !link.paused) || link.phase == Phase::Lingering;
-            if !wanted || !link.readable {
+            if !link.is_heard() || !link.readable {
                 return;
             }
             let Some(stream) = self.streams[id.slot()].as_mut() else { return };
@@ -363,11 +319,7 @@ impl<I: Io> Reactor<I> {
 
     fn on_eof(&mut self, handler: &mut impl Handler, id: ConnId) {
         let Some(link) = self.links.link(id) else { return };
-        if std::mem::replace(&mut link.eof, true) {
-            // Told before; the kernel speaks of it again because the other direction has ended as well.
-            self.links.doom(id, Why::Broken);
-            return;
-        }
+        link.eof = true;
         match link.phase {
             Phase::Lingering => self.links.doom(id, Why::Finished),
             Phase::Open => handler.on_eof(&mut self.links, id),
@@ -440,19 +392,18 @@ impl<I: Io> Reactor<I> {
 
     /// All is written: shuts our side and waits for the peer to shut its own.
     fn linger(&mut self, id: ConnId) {
-        let deadline = self.links.now.after(LINGER_MS);
-        let at_once = self.links.stopping;
+        let deadline = self.links.now.after(if self.links.stopping { LINGER_AT_STOP_MS } else { LINGER_MS });
         let Some(stream) = self.streams[id.slot()].as_mut() else { return };
         let shut = self.io.shut(stream);
         let Some(link) = self.links.link(id) else { return };
-        if shut.is_err() || link.eof || at_once {
+        if shut.is_err() || link.eof {
             self.links.doom(id, Why::Finished);
             return;
         }
         link.phase = Phase::Lingering;
         // A link that was paused may hold bytes that no edge will announce again.
         link.readable = true;
-        self.links.set_deadline(id, deadline);
+        self.links.arm(id, deadline);
         self.links.want_read(id);
     }
 
@@ -484,9 +435,9 @@ impl<I: Io> Reactor<I> {
         self.io.stop_listening();
         handler.on_stop(&mut self.links);
         for id in self.links.ids() {
-            // Those that were already told goodbye wait for a peer that may be slow. We don't.
+            // Those that linger already wait for a peer that may be slow. There is less time for that now.
             if self.links.link(id).is_some_and(|link| link.phase == Phase::Lingering) {
-                self.links.doom(id, Why::Finished);
+                self.links.arm(id, self.links.now.after(LINGER_AT_STOP_MS));
             }
             self.links.close(id);
         }

@@ -1,8 +1,8 @@
 //! The surface for applications: callbacks, and what may be done from within them.
 //!
 //! The names are WorkerMan's, as far as Rust lets them be: `onConnect`, `onMessage`, `onClose` are
-//! [`App::on_connect`], [`App::on_message`], [`App::on_close`]; a connection's `send`, `close` and the `Timer` are
-//! methods of [`Ctx`]. The chat in `chat/` is written on this surface and on nothing else.
+//! [`App::on_connect`], [`App::on_message`], [`App::on_close`]; a connection's `send`, `close` and the
+//! `Timer` are methods of [`Ctx`]. The chat in `chat/` is written on this surface and on nothing else.
 //!
 //! An application never waits and is never called from within one of its own calls: what it publishes or
 //! closes takes effect when the turn comes to it.

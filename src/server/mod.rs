@@ -66,8 +66,9 @@ use crate::wire::ws;
 
 /// What a connection is told for which there is no room (RFC 9110, section 15.6.4).
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
-    Content-Type: application/problem+json\r\nContent-Length: 115\r\n\r\n\
-    {\"status\":503,\"code\":\"full\",\"title\":\"Service Unavailable\",\"detail\":\"All connections are taken; try again shortly.\"}";
+    Content-Type: application/problem+json\r\nContent-Length: 108\r\n\r\n\
+    {\"status\":503,\"code\":\"full\",\"title\":\"Service Unavailable\",\
+    \"detail\":\"All connections are taken; try again.\"}\n";
 
 /// Fills bytes that nobody can guess or, under a simulation, that a seed decides.
 pub type Entropy = Box<dyn FnMut(&mut [u8])>;

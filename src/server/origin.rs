@@ -44,7 +44,10 @@ pub fn judge(head: &Head<'_>, allowed: &[String]) -> Verdict {
     if origins.next().is_some() {
         return Verdict::Foreign;
     }
-    if head.host().is_some_and(|host| is_same(origin, host)) {
+    // A proxy that puts its own name for us into Host hides the site's; the browser compared the two itself,
+    // and no page can make it say this (Fetch Metadata, section 2.3).
+    let is_own = head.header("sec-fetch-site") == Some(b"same-origin");
+    if is_own || head.host().is_some_and(|host| is_same(origin, host)) {
         return Verdict::Own;
     }
     let origin = origin.to_ascii_lowercase();
@@ -63,8 +66,8 @@ pub fn admit(verdict: &Verdict, is_open: bool) -> Result<(), Refusal> {
     if is_open || *verdict != Verdict::Foreign {
         return Ok(());
     }
-    let sentence =
-        "Pages of this origin may not use this server; start encke with --origin to allow one by name.";
+    let sentence = "Pages of this origin may not use this server; start encke with --origin to allow one by \
+        name. If it is the server's own, the proxy in between has to pass Host on.";
     Err(Refusal::new(403, "foreign_origin", sentence))
 }
 
@@ -137,6 +140,14 @@ mod tests {
             Verdict::Foreign
         );
         assert_eq!(verdict("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n", &[]), Verdict::Own);
+    }
+
+    #[test]
+    fn a_proxy_that_renames_us() {
+        let page = "Origin: https://public.example\r\nSec-Fetch-Site: ";
+        assert_eq!(verdict(&format!("{page}same-origin\r\n"), &[]), Verdict::Own);
+        assert_eq!(verdict(&format!("{page}same-site\r\n"), &[]), Verdict::Foreign);
+        assert_eq!(verdict(&format!("{page}cross-site\r\n"), &[]), Verdict::Foreign);
     }
 
     #[test]

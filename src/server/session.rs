@@ -16,8 +16,8 @@
 //!                     (a poll that waits)        from anywhere: ──► Done (the last word is said)
 //! ```
 //!
-//! While a request is in `Answering` or `Held`, nothing after it is interpreted: what a peer sends ahead waits
-//! in the stash (bounded by one read) and then in the kernel. Responses are therefore in order by
+//! While a request is in `Answering` or `Held`, nothing after it is interpreted: what a peer sends ahead
+//! waits in the stash (bounded by one read) and then in the kernel. Responses are therefore in order by
 //! construction.
 
 use log::trace;

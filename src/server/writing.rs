@@ -1,7 +1,7 @@
 //! Up: the commands of clients.
 //!
-//! A command means the same wherever it comes from, a WebSocket frame or a `POST /send`, and is answered by the
-//! same reply. What the server doesn't know goes to the application.
+//! A command means the same wherever it comes from, a WebSocket frame or a `POST /send`, and is answered by
+//! the same reply. What the server doesn't know goes to the application.
 
 use serde_json::value::RawValue;
 
@@ -195,14 +195,16 @@ impl Hall {
         Ok(if repeated { answer.boolean("repeated", true) } else { answer })
     }
 
-    /// Who is in a channel.
+    /// Who is in a channel: its users, counted as presence events count them, and all who read it, with a
+    /// name or without.
     pub(super) fn who(&self, channel: &str) -> Object {
         let info = self.hub.find(channel).and_then(|id| self.hub.channel(id));
         let (users, readers) = (self.users(channel), info.map_or(0, |info| info.readers));
         Object::new()
             .string("ch", channel)
             .strings("users", users.iter().map(String::as_str))
-            .number("count", readers as u64)
+            .number("count", users.len() as u64)
+            .number("readers", readers as u64)
     }
 
     /// What a channel keeps before a cursor, the newest that fit, oldest first.
@@ -217,7 +219,7 @@ impl Hall {
             return Err(Refusal::new(
                 410,
                 "restarted",
-                "This cursor is from before a restart, and so are the messages before it; ask without `before`.",
+                "This cursor is from before a restart, as are the messages before it; ask without `before`.",
             ));
         }
         let limit = limit.unwrap_or(HISTORY_DEFAULT).min(HISTORY_MAX) as usize;

@@ -21,6 +21,7 @@ const WAIT_S = 25; // how long a long poll may hang
 const SHORT_MS = 1000; // between two short polls
 const BACKOFF_MS = 500; // the first wait before another try; doubles up to BACKOFF_MAX_MS
 const BACKOFF_MAX_MS = 30_000;
+const NAMES_KEPT = 20; // names of this browser whose secrets are kept
 const GROUP_MS = 5 * 60_000; // messages of one person this close together share one name
 const TYPES = ["welcome", "message", "presence", "gap", "heartbeat", "bye", "reply"];
 
@@ -312,12 +313,18 @@ function answer(reply) {
   flush();
 }
 
+// The secret proves that a name is ours: after a reload, in a second tab, after the server's restart.
 async function login(name) {
-  const reply = await command({ op: "login", nick: name }, { first: true });
-  nick = reply.ok ? name : null;
+  const secret = secrets()[name.toLowerCase()];
+  const reply = await command({ op: "login", nick: name, ...(secret && { secret }) }, { first: true });
+  nick = reply.ok ? reply.user : null;
   notice(reply.ok ? "" : reply.error.message);
+  ui.nick.setAttribute("aria-invalid", !reply.ok);
+  if (!reply.ok) ui.nick.value = name;
   showForm();
-  if (reply.ok) refreshOnline();
+  if (!reply.ok) return ui.nick.select();
+  if (reply.secret) keepSecret(reply.user, reply.secret);
+  refreshOnline();
 }
 
 async function publish(text) {
@@ -336,21 +343,21 @@ async function refreshOnline() {
   if (!reply.ok) return;
   for (const user of users.keys()) if (!reply.users.includes(user)) users.delete(user);
   for (const user of reply.users) if (!users.has(user)) users.set(user, false);
-  showOnline(reply.count);
+  showOnline();
 }
 
 // Lines are shown for changes only, so that a presence event heard twice says nothing twice.
-function takePresence({ event, user, count }) {
+function takePresence({ event, user }) {
   const was = users.has(user);
   if (event === "leave") users.delete(user);
   else users.set(user, event === "away");
   if (event === "join" && !was) addLine("presence", `${user} joined`);
   if (event === "leave" && was) addLine("presence", `${user} left`);
-  showOnline(count);
+  showOnline();
 }
 
-function showOnline(count) {
-  ui.count.textContent = count > users.size ? `${users.size} · ${count} reading` : users.size;
+function showOnline() {
+  ui.count.textContent = users.size;
   const names = [...users.keys()].sort((a, b) => a.localeCompare(b));
   ui.online.replaceChildren(...names.map((name) => {
     const item = element("li", users.get(name) ? "away" : "", name);
@@ -407,7 +414,7 @@ function addMessage({ id, from, at, data, encoding }) {
   time.title = when.toLocaleString();
   const text = typeof data === "string" ? data : data?.text;
   const plain = typeof text === "string" && !encoding;
-  item.append(name, element("p", plain ? "text" : "text json", plain ? text : JSON.stringify(data)), time);
+  item.append(name, element("p", plain ? "text" : "text json", plain ? text : spaced(data)), time);
   addItem(item);
 }
 
@@ -436,6 +443,11 @@ function element(tag, className, text) {
   made.className = className;
   if (text !== undefined) made.textContent = text; // a text node: what people write is never markup
   return made;
+}
+
+// JSON with a space wherever a line may end; a string's own line ends are escaped and stay as they are.
+function spaced(data) {
+  return JSON.stringify(data, null, 1).replace(/\n\s*/g, " ");
 }
 
 function hue(name) {
@@ -484,20 +496,44 @@ function unescapeOr(text) {
 // The client's id is kept only between leaving the page and coming back to it, so that a reload goes on as
 // the same client, while a duplicated tab becomes one of its own.
 function restore() {
-  const kept = JSON.parse(sessionStorage.getItem("encke") ?? "{}");
-  sessionStorage.removeItem("encke");
+  const kept = stored("sessionStorage");
+  store("sessionStorage", null);
   if (kept.transport) ui.transport.value = kept.transport;
   return kept;
 }
 
 function keep() {
-  sessionStorage.setItem("encke", JSON.stringify({ sid, nick, transport: ui.transport.value }));
+  store("sessionStorage", { sid, nick, transport: ui.transport.value });
   drop();
+}
+
+// Names and their secrets stay with the browser; the last one used is offered to the next tab.
+function secrets() {
+  return stored("localStorage").secrets ?? {};
+}
+
+function keepSecret(name, secret) {
+  const others = Object.entries(secrets()).filter(([other]) => other !== name.toLowerCase());
+  const kept = [...others.slice(1 - NAMES_KEPT), [name.toLowerCase(), secret]];
+  store("localStorage", { nick: name, secrets: Object.fromEntries(kept) });
+}
+
+// A browser that keeps nothing for pages throws at the mention of a store; then nothing is kept.
+function stored(where) {
+  try { return JSON.parse(window[where].getItem("encke")) ?? {}; } catch { return {}; }
+}
+
+function store(where, what) {
+  try {
+    if (what) window[where].setItem("encke", JSON.stringify(what));
+    else window[where].removeItem("encke");
+  } catch { /* see above */ }
 }
 
 // ---- the page itself ----
 
 ui.room.textContent = room;
+ui.nick.value = stored("localStorage").nick ?? "";
 document.title = `${room} · encke`;
 
 ui.transport.addEventListener("change", () => { tries = 0; connect(); });
@@ -524,4 +560,4 @@ ui.log.addEventListener("scroll", () => {
 addEventListener("online", () => { if (ui.state.dataset.state === "retrying") connect(); });
 addEventListener("hashchange", () => location.reload());
 addEventListener("pagehide", keep);
-addEventListener("pageshow", () => { sessionStorage.removeItem("encke"); connect(); });
+addEventListener("pageshow", () => { store("sessionStorage", null); connect(); });

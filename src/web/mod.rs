@@ -24,6 +24,9 @@ const PAGES: [Page; 3] = [
     Page { path: "/chat.css", content_type: "text/css; charset=utf-8", bytes: include_bytes!("chat.css") },
 ];
 
+/// As `Allow` lists them.
+const METHODS: &str = "GET, HEAD, OPTIONS";
+
 /// Nothing inline, nothing from elsewhere; frames only of our own, for the forever iframe; nobody's frame.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; frame-src 'self'; frame-ancestors 'none'; \
     base-uri 'none'; form-action 'none'; object-src 'none'";
@@ -33,9 +36,13 @@ pub fn answer(request: &Request<'_>) -> Response {
     let Some(page) = PAGES.iter().find(|page| page.path == request.path()) else {
         return Response::problem(404, "not_found", "There is nothing at this path; the chat is at /.");
     };
-    if !matches!(request.method(), "GET" | "HEAD") {
-        return Response::problem(405, "method_not_allowed", "This path takes GET and HEAD.")
-            .with_header("Allow", "GET, HEAD");
+    match request.method() {
+        "GET" | "HEAD" => {}
+        "OPTIONS" => return Response::new(204).with_header("Allow", METHODS),
+        _ => {
+            return Response::problem(405, "method_not_allowed", &format!("This path takes {METHODS}."))
+                .with_header("Allow", METHODS);
+        }
     }
     let tag = tag(page.bytes);
     let is_known =

@@ -117,8 +117,8 @@ impl Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accept([u8; ACCEPT_BYTES]);
 
-/// Checks a request against RFC 6455, section 4.2.1. Item 2, the host, is every request's duty and checked with
-/// the head.
+/// Checks a request against RFC 6455, section 4.2.1. Item 2, the host, is every request's duty and checked
+/// with the head.
 pub fn check(request: &Request<'_>) -> Result<Accept, Refusal> {
     // Item 1: GET, and HTTP/1.1 or higher. RFC 9110, section 7.8, has Upgrade ignored in HTTP/1.0.
     if request.method != b"GET" {

@@ -1,9 +1,9 @@
 //! Canonical JSON: one spelling that is safe on every wire.
 //!
-//! It does not parse JSON, a library has done that before; it rewrites text that is known to be JSON. Canonical
-//! means: no white space between tokens, hence no line end anywhere; `<`, U+2028 and U+2029 written as escapes,
-//! hence nothing that ends a script block, opens a comment in one, or ends a line in JavaScript; no surrogate
-//! without its pair. Order of members and spelling of numbers stay as they were sent.
+//! It does not parse JSON, a library has done that before; it rewrites text that is known to be JSON.
+//! Canonical means: no white space between tokens, hence no line end anywhere; `<`, U+2028 and U+2029 written
+//! as escapes, hence nothing that ends a script block, opens a comment in one, or ends a line in JavaScript;
+//! no surrogate without its pair. Order of members and spelling of numbers stay as they were sent.
 //!
 //! Read first: RFC 8259, sections 7 and 8.2; HTML, section 4.12.1.3 (restrictions for contents of scripts).
 

@@ -1,7 +1,7 @@
 //! WebSocket messages: a client's frames put together.
 //!
-//! It does not know connections, time, or what a message means; it never answers, it reports. Between messages
-//! a [`Reader`] owns no memory beyond itself, so that an idle connection costs its sixteen bytes.
+//! It does not know connections, time, or what a message means; it never answers, it reports. Between
+//! messages a [`Reader`] owns no memory beyond itself, so that an idle connection costs its sixteen bytes.
 //!
 //! Read first: RFC 6455, sections 5.4 (fragmentation), 5.5 (control frames), 7.4 (close codes), 8.1 (UTF-8).
 //!

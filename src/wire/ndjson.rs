@@ -2,8 +2,8 @@
 //!
 //! It does not know JSON: a line is bytes without a line end, and canonical JSON ([`super::json`]) has none.
 //!
-//! Read first: the NDJSON specification, <https://github.com/ndjson/ndjson-spec>. It lets a reader ignore empty
-//! lines, which is what makes padding possible.
+//! Read first: the NDJSON specification, <https://github.com/ndjson/ndjson-spec>. It lets a reader ignore
+//! empty lines, which is what makes padding possible.
 
 use crate::limits::PAD_BYTES_MAX;
 
@@ -14,8 +14,8 @@ pub fn emit(out: &mut Vec<u8>, json: &[u8]) {
     out.push(b'\n');
 }
 
-/// Writes a blank line of `bytes` bytes (at least one), so that whoever holds back the start of a response lets
-/// it go.
+/// Writes a blank line of `bytes` bytes (at least one), so that whoever holds back the start of a response
+/// lets it go.
 pub fn padding(out: &mut Vec<u8>, bytes: usize) {
     let bytes = bytes.clamp(1, PAD_BYTES_MAX);
     out.resize(out.len() + bytes - 1, b' ');
@@ -39,7 +39,8 @@ impl Lines {
         Lines { line_bytes_max, line: Vec::new() }
     }
 
-    /// Takes bytes off the front of `input` and returns the line they complete; `None` when all of it is taken.
+    /// Takes bytes off the front of `input` and returns the line they complete; `None` when all of it is
+    /// taken.
     pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Vec<u8>>, LineTooLong> {
         while !input.is_empty() {
             let end = input.iter().position(|&octet| octet == b'\n');

@@ -50,33 +50,40 @@ offences! {
     IncompleteHead 400 "incomplete_head" "End the request head with an empty line."
 
     // The request line.
-    InvalidRequestLine 400 "invalid_request_line" "Send `METHOD target HTTP/1.1` with one space between the parts."
+    InvalidRequestLine 400 "invalid_request_line"
+        "Send `METHOD target HTTP/1.1` with one space between the parts."
     InvalidMethod 400 "invalid_method" "Send a method made of token characters, such as GET."
     MethodTooLong 501 "method_too_long" "Use a method of HTTP; none is this long."
     ConnectUnsupported 501 "connect_unsupported" "Send CONNECT to a proxy; this server is none."
-    InvalidTarget 400 "invalid_target" "Send a path that begins with a slash, or an http URI, percent-encoded and without a fragment."
+    InvalidTarget 400 "invalid_target"
+        "Send a path that begins with a slash, or an http URI, percent-encoded and without a fragment."
     TargetTooLong 414 "target_too_long" "Shorten the request target, or move its parameters into a body."
     UnsupportedVersion 505 "unsupported_version" "Speak HTTP/1.1 or HTTP/1.0."
 
     // Header fields.
-    InvalidHeader 400 "invalid_header" "Send header fields as `Name: value`, the name made of token characters."
+    InvalidHeader 400 "invalid_header"
+        "Send header fields as `Name: value`, the name made of token characters."
     SpaceBeforeColon 400 "space_before_colon" "Put no space between a field's name and its colon."
     TooManyHeaders 431 "too_many_headers" "Send fewer header fields."
     MissingHost 400 "missing_host" "Name the server in a Host field; HTTP/1.1 requires it."
     DoubledHost 400 "doubled_host" "Send one Host field only."
-    InvalidHost 400 "invalid_host" "Send Host as a name or an address, with an optional port and nothing else."
+    InvalidHost 400 "invalid_host"
+        "Send Host as a name or an address, with an optional port and nothing else."
     UnmetExpectation 417 "unmet_expectation" "Expect nothing but 100-continue."
 
     // The length of a body.
     BothLengths 400 "both_lengths" "Send either Content-Length or Transfer-Encoding, never both."
     DoubledLength 400 "doubled_length" "Send one Content-Length with one number."
     InvalidLength 400 "invalid_length" "Send Content-Length as decimal digits and nothing else."
-    UnsupportedTransferCoding 501 "unsupported_transfer_coding" "Send the body with Content-Length, or with `Transfer-Encoding: chunked` alone."
-    TransferCodingInHttp10 400 "transfer_coding_in_http10" "Use Content-Length in HTTP/1.0, or speak HTTP/1.1."
+    UnsupportedTransferCoding 501 "unsupported_transfer_coding"
+        "Send the body with Content-Length, or with `Transfer-Encoding: chunked` alone."
+    TransferCodingInHttp10 400 "transfer_coding_in_http10"
+        "Use Content-Length in HTTP/1.0, or speak HTTP/1.1."
 
     // The body.
     BodyTooLong 413 "body_too_long" "Send a smaller body."
-    InvalidChunk 400 "invalid_chunk" "Send each chunk as its size in hexadecimal digits, CR LF, that many bytes, CR LF."
+    InvalidChunk 400 "invalid_chunk"
+        "Send each chunk as its size in hexadecimal digits, CR LF, that many bytes, CR LF."
     ChunkLineTooLong 400 "chunk_line_too_long" "Shorten or leave out the chunk extensions."
     TrailersTooLong 431 "trailers_too_long" "Send fewer or shorter trailer fields."
 }

@@ -35,8 +35,8 @@ pub struct Body<'a> {
     pub events: Vec<&'a [u8]>,
 }
 
-/// Reads a body as [`emit`] writes it, with a `sid` and a `cursor` that need no escapes, as the server's never
-/// do. `None` for anything else. For tests, fuzzing and the simulator.
+/// Reads a body as [`emit`] writes it, with a `sid` and a `cursor` that need no escapes, as the server's
+/// never do. `None` for anything else. For tests, fuzzing and the simulator.
 pub fn parse(body: &[u8]) -> Option<Body<'_>> {
     let (sid, rest) = plain_string(body.strip_prefix(b"{\"sid\":\"")?)?;
     let (cursor, rest) = plain_string(rest.strip_prefix(b",\"cursor\":\"")?)?;
@@ -51,7 +51,8 @@ fn plain_string(text: &[u8]) -> Option<(&str, &[u8])> {
     (!plain.contains('\\')).then_some((plain, &text[end + 1..]))
 }
 
-/// The elements of an array, without its brackets: parted by the commas that are in no string and no brackets.
+/// The elements of an array, without its brackets: parted by the commas that are in no string and no
+/// brackets.
 fn split(elements: &[u8]) -> Option<Vec<&[u8]>> {
     if elements.is_empty() {
         return Some(Vec::new());

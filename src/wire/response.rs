@@ -33,7 +33,8 @@ pub enum Length {
     Known,
     /// It goes on; the end of the connection is its end.
     Close,
-    /// It goes on in chunks, made by `body::emit_chunk`, and ends with `body::LAST_CHUNK`. For HTTP/1.1 alone.
+    /// It goes on in chunks, made by `body::emit_chunk`, and ends with `body::LAST_CHUNK`. For HTTP/1.1
+    /// alone.
     Chunked,
 }
 

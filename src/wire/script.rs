@@ -1,11 +1,11 @@
 //! Events as scripts: the forever iframe, its htmlfile twin, and JSONP.
 //!
 //! It does not know what an object says, only that it is canonical JSON ([`super::json`]): no `<` and no line
-//! end of JavaScript, so that no message can end its script. A callback's name comes from the query, and passes
-//! [`is_callback`] or goes nowhere.
+//! end of JavaScript, so that no message can end its script. A callback's name comes from the query, and
+//! passes [`is_callback`] or goes nowhere.
 //!
-//! Read first: HTML, sections 4.12.1 (script) and 13.2.6.4.8 (a script runs when its end tag is parsed).
-//! No specification covers htmlfile: it is an ActiveX document, without a window of its own to show that a page
+//! Read first: HTML, sections 4.12.1 (script) and 13.2.6.4.8 (a script runs when its end tag is parsed). No
+//! specification covers htmlfile: it is an ActiveX document, without a window of its own to show that a page
 //! is still loading, in which a page of the same origin opens this iframe.
 //!
 //! ```text
@@ -26,10 +26,10 @@ pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'unsaf
 
 /// Before the callback's name. In the language of 1999, which htmlfile's browsers speak.
 ///
-/// `e` first empties the body of what has been parsed so far, its own script included: a stream of a week must
-/// not be a document of a week, also when the callback throws. Then it looks for the callback's home. In an
-/// iframe that is the parent window; inside htmlfile the window is reached through the parent's document, and
-/// elsewhere `parentWindow` does not exist or is the same window. A parent of another origin throws when
+/// `e` first empties the body of what has been parsed so far, its own script included: a stream of a week
+/// must not be a document of a week, also when the callback throws. Then it looks for the callback's home. In
+/// an iframe that is the parent window; inside htmlfile the window is reached through the parent's document,
+/// and elsewhere `parentWindow` does not exist or is the same window. A parent of another origin throws when
 /// touched; the call after it then reports that where a developer will see it.
 const DOCUMENT: &[u8] = b"<!DOCTYPE html><html><head><meta charset=\"utf-8\"><title>stream</title><script>\n\
 function e(o){\

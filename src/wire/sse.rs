@@ -45,8 +45,8 @@ pub fn retry(out: &mut Vec<u8>, ms: u32) {
     out.push(b'\n');
 }
 
-/// Writes a comment of `bytes` bytes (at least two), so that browsers and proxies that hold back the start of a
-/// response let it go.
+/// Writes a comment of `bytes` bytes (at least two), so that browsers and proxies that hold back the start of
+/// a response let it go.
 pub fn padding(out: &mut Vec<u8>, bytes: usize) {
     let bytes = bytes.clamp(2, PAD_BYTES_MAX);
     out.push(b':');

@@ -1,7 +1,8 @@
 //! WebSocket frames: header, mask, opcodes, close codes.
 //!
-//! It does not know messages (that is [`super::message`]), connections or time. A header is parsed as strictly
-//! as the RFC allows: whatever a peer must not send has its own [`Offence`], and every offence its close code.
+//! It does not know messages (that is [`super::message`]), connections or time. A header is parsed as
+//! strictly as the RFC allows: whatever a peer must not send has its own [`Offence`], and every offence its
+//! close code.
 //!
 //! Read first: RFC 6455, section 5, and section 7.4 for the close codes.
 //!

@@ -34,8 +34,9 @@ afterEach(async () => {
   for (const page of pages) assert.deepEqual(page.complaints, [], "the page complained in the console");
 });
 
-async function openPage(options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1200, height: 800 }, ...options });
+// A browser of its own, or a second tab of the one that `options.context` is.
+async function openPage({ context, ...options } = {}) {
+  context ??= await browser.newContext({ viewport: { width: 1200, height: 800 }, ...options });
   const page = await context.newPage();
   page.complaints = [];
   page.on("pageerror", (error) => page.complaints.push(String(error)));
@@ -205,6 +206,62 @@ test("a name that is refused is explained and may be tried again", { timeout: 60
   assert.ok((await other.textContent("#notice")).length > 0);
   await enter(other, "cat");
   assert.equal(await other.isVisible("#notice"), false);
+});
+
+test("a name belongs to the browser that took it", { timeout: 60_000 }, async () => {
+  const ann = await openPage();
+  await enter(ann, "ann");
+  await say(ann, "from the first tab");
+
+  const stranger = await openPage();
+  await stranger.fill("#nick", "Ann");
+  await stranger.click("#enter");
+  await stranger.waitForSelector("#notice:visible");
+  assert.match(await stranger.textContent("#notice"), /Somebody else has this name/);
+  assert.equal(await stranger.inputValue("#nick"), "Ann", "what was typed is there to be changed");
+  await stranger.screenshot({ path: `${SCREENSHOTS}/taken.png` });
+
+  const tab = await openPage({ context: ann.context() });
+  assert.equal(await tab.inputValue("#nick"), "ann", "the last name is offered");
+  await tab.click("#enter");
+  await tab.waitForSelector("#text:visible");
+  await say(tab, "from the second tab");
+  await shows(ann, "from the second tab");
+  assert.equal(await ann.getAttribute("#messages li:last-child", "data-from"), "ann");
+  assert.deepEqual(await online(ann), ["ann"]);
+
+  // Both come back by themselves after a restart, whichever is first.
+  await server.stop();
+  server = await startServer("--jsonp", "--port", String(server.port));
+  for (const page of [ann, tab]) {
+    await page.waitForSelector("#messages .gap");
+    await live(page);
+    await page.waitForSelector("#text:visible");
+    page.complaints.length = 0; // refused connections are named in the console
+  }
+  await say(ann, "the first is back");
+  await say(tab, "the second is back");
+  await shows(tab, "the first is back");
+  await shows(ann, "the second is back");
+
+  // Gone and come back, the name is still theirs.
+  await ann.close();
+  await tab.reload();
+  await tab.waitForSelector("#text:visible");
+  assert.deepEqual(await online(tab), ["ann"]);
+});
+
+test("a browser that keeps nothing for pages can chat", { timeout: 60_000 }, async () => {
+  const context = await browser.newContext();
+  await context.addInitScript(() => {
+    for (const store of ["localStorage", "sessionStorage"]) {
+      Object.defineProperty(window, store, { get() { throw new DOMException("denied", "SecurityError"); } });
+    }
+  });
+  const page = await openPage({ context });
+  await enter(page, "ann");
+  await say(page, "hello");
+  await shows(page, "hello");
 });
 
 test("JSONP that is switched off is named", { timeout: 60_000 }, async () => {

@@ -43,6 +43,11 @@ impl World {
         self.frozen.store(true, SeqCst);
     }
 
+    /// Lets it run again.
+    pub fn thaw(&self) {
+        self.frozen.store(false, SeqCst);
+    }
+
     /// Takes all descriptors from accepting, or gives them back.
     pub fn set_no_descriptor(&self, fault: bool) {
         self.no_descriptor.store(fault, SeqCst);
@@ -82,6 +87,8 @@ impl Io for Machine {
         let mut now = now.as_millis();
         if self.world.frozen.load(SeqCst) {
             now = *self.frozen_at.get_or_insert(now);
+        } else {
+            self.frozen_at = None;
         }
         let wall = wall.saturating_add_signed(self.world.wall_ms.load(SeqCst));
         (Instant::from_millis(now + self.world.skipped_ms.load(SeqCst)), wall)

@@ -171,6 +171,7 @@ pub fn bye_on_shutdown(way: Way) {
         assert_eq!(reader.retry, Some(retry));
     }
     reader.expect_end("shutdown");
+    drop(reader);
     server.join();
 }
 

@@ -1,0 +1,124 @@
+// Debian's nginx in front: what a bare `proxy_pass` lets through, and what the lines do that WebSocket needs.
+// Left out on a machine without nginx.
+
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import { after, afterEach, before, test } from "node:test";
+import WebSocket from "ws";
+import { publish, startServer, until } from "./server.mjs";
+
+const NGINX = ["nginx", "/usr/sbin/nginx"].find((path) => spawnSync(path, ["-v"]).status === 0);
+const skip = NGINX ? false : "no nginx on this machine";
+
+// What nginx needs to hear of for WebSocket, and to name the site as the browser does.
+const UPGRADE = `
+      proxy_http_version 1.1;
+      proxy_set_header Host $http_host;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_upgrade;`;
+
+let server, proxy;
+before(async () => { server = skip ? null : await startServer("--jsonp"); });
+after(() => server?.stop());
+afterEach(async () => { await proxy?.stop(); proxy = null; });
+
+function freePort() {
+  return new Promise((resolve) => {
+    const probe = net.createServer().listen(0, "127.0.0.1", () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+async function startNginx(lines) {
+  const folder = mkdtempSync(`${tmpdir()}/encke-nginx-`);
+  const port = await freePort();
+  const paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+  writeFileSync(`${folder}/nginx.conf`, `
+daemon off;
+pid ${folder}/pid;
+events {}
+http {
+  access_log off;
+  ${paths.map((name) => `${name}_temp_path ${folder}/${name};`).join("\n  ")}
+  map $http_upgrade $connection_upgrade { default upgrade; "" ""; }
+  server {
+    listen 127.0.0.1:${port};
+    location / {
+      proxy_pass ${server.base};${lines}
+    }
+  }
+}
+`);
+  const child = spawn(NGINX, ["-c", `${folder}/nginx.conf`, "-e", `${folder}/error.log`], { stdio: "ignore" });
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  const base = `http://127.0.0.1:${port}`;
+  const stop = async () => {
+    child.kill("SIGTERM");
+    await ended;
+    rmSync(folder, { recursive: true, force: true });
+  };
+  proxy = { base, stop };
+  await until("nginx answers", () => fetch(`${base}/healthz`).then((r) => r.ok, () => false));
+}
+
+// Reads until `wanted` has come: what is held back by the proxy never does.
+async function hears(path, wanted, say) {
+  const stop = new AbortController();
+  const late = setTimeout(() => stop.abort(), 10_000);
+  const response = await fetch(proxy.base + path, { signal: stop.signal });
+  assert.equal(response.status, 200, path);
+  const decoder = new TextDecoder();
+  let [text, said] = ["", false];
+  for await (const bytes of response.body) {
+    text += decoder.decode(bytes, { stream: true });
+    if (!said && text.includes("welcome")) said = !!await say();
+    if (text.includes(wanted)) break;
+  }
+  clearTimeout(late);
+  stop.abort();
+  assert.ok(text.includes(wanted), `${path}: ${text}`);
+}
+
+// As the page of the site asks. Node's fetch says nothing of its own in these fields.
+function ping(sid, fields) {
+  return fetch(`${proxy.base}/send?sid=${encodeURIComponent(sid)}`,
+    { method: "POST", headers: { origin: proxy.base, ...fields }, body: '{"op":"ping","ref":1}' });
+}
+
+for (const [name, lines] of [["a bare proxy_pass", ""], ["the lines for WebSocket", UPGRADE]]) {
+  test(`${name}: streams flow, polls are answered`, { skip, timeout: 30_000 }, async () => {
+    await startNginx(lines);
+    for (const path of ["/sse?ch=a", "/stream?ch=a", "/iframe?ch=a&callback=heard"]) {
+      const text = `over ${path.slice(1, 4)} ${name}`;
+      await hears(path, text, () => publish(server.base, "a", text));
+    }
+    const { sid, cursor } = await (await fetch(`${proxy.base}/poll?ch=a`)).json();
+    const poll = fetch(`${proxy.base}/poll?ch=a&sid=${encodeURIComponent(sid)}&since=${cursor}&wait=10`);
+    await publish(server.base, "a", "for the poll");
+    assert.deepEqual((await (await poll).json()).events.map((event) => event.data), ["for the poll"]);
+    assert.match(await (await fetch(`${proxy.base}/jsonp?ch=a&callback=heard`)).text(), /^\/\*\*\/heard\(/);
+
+    const reply = await (await ping(sid, { "sec-fetch-site": "same-origin" })).json();
+    assert.equal(reply.ok, true);
+    assert.equal((await ping(sid, { "sec-fetch-site": "cross-site", origin: "http://evil.example" })).status, 403);
+  });
+}
+
+test("WebSocket needs the lines", { skip, timeout: 30_000 }, async () => {
+  const attempt = () => new Promise((resolve) => {
+    const socket = new WebSocket(`${proxy.base.replace("http", "ws")}/ws?ch=a`, { origin: proxy.base });
+    socket.on("unexpected-response", (_, response) => resolve(response.statusCode));
+    socket.on("error", resolve);
+    socket.on("message", (data) => { resolve(JSON.parse(data).type); socket.close(); });
+  });
+  await startNginx("");
+  assert.equal(await attempt(), 403, "the site is not named to us, and an Upgrade would not come through either");
+  await proxy.stop();
+  await startNginx(UPGRADE);
+  assert.equal(await attempt(), "welcome");
+});

@@ -1,0 +1,8 @@
+//! The other side of every connection: a simulated kernel, and what talks to the server through it.
+#![allow(dead_code, reason = "each test program uses its own part of this")]
+
+pub(crate) mod client;
+pub(crate) mod decode;
+pub(crate) mod kernel;
+pub(crate) mod model;
+pub(crate) mod rng;
