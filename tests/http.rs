@@ -170,6 +170,27 @@ fn who_would_be_refused_is_not_told_to_go_on() {
 }
 
 #[test]
+fn what_the_head_forbids_is_refused_before_the_body_is_asked_for() {
+    let server = serve(|config| config.publish_key = Some("key".to_owned()));
+    let request = |line: &str, fields: &str| {
+        format!("{line} HTTP/1.1\r\n{FIELDS}{fields}Content-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+    };
+    for (line, fields, status, code) in [
+        ("POST /publish/a", "", 401, "unauthorized"),
+        ("POST /publish/a", "Origin: https://evil.example\r\n", 403, "foreign_origin"),
+        ("PUT /publish/a", "", 405, "method_not_allowed"),
+        ("POST /send", "Content-Encoding: gzip\r\n", 415, "content_encoding"),
+    ] {
+        is(&last_answer(&server, request(line, fields)), status, code);
+    }
+    let mut client = server.connect();
+    client.send(request("POST /publish/a", "Authorization: Bearer key\r\n"));
+    client.expect("HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("hello");
+    assert_eq!(client.response().status, 200);
+}
+
+#[test]
 fn the_host_is_named_once_and_rightly() {
     let server = serve(|_| {});
     for (fields, code) in [

@@ -54,7 +54,12 @@ pub struct Request<'a> {
     pub body: &'a [u8],
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// The request of that head.
+    pub(super) fn of(head: &'a Head<'a>, body: &'a [u8]) -> Request<'a> {
+        Request { head, target: Target::parse(head.path_and_query()), body }
+    }
+
     /// The method.
     pub fn method(&self) -> &str {
         self.head.method
