@@ -7,6 +7,7 @@
 //! An application never waits and is never called from within one of its own calls: what it publishes or
 //! closes takes effect when the turn comes to it.
 
+use super::client::ClientId;
 use super::command::Command;
 use super::hall::Hall;
 use super::object::Object;
@@ -15,24 +16,6 @@ use crate::reactor::Links;
 use crate::wire::http::Head;
 use crate::wire::response::Response;
 use crate::wire::target::Target;
-
-/// Names one client, and never another one.
-///
-/// A client is a person's one visit, not a connection: it may change transport, lose its connection and
-/// come back within the grace period, and is still the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClientId {
-    pub(super) slot: u32,
-    pub(super) generation: u32,
-}
-
-#[cfg(test)]
-impl ClientId {
-    /// A client that no server knows.
-    pub(crate) fn for_tests(number: u32) -> ClientId {
-        ClientId { slot: number, generation: number }
-    }
-}
 
 /// A WebSocket message (RFC 6455, section 5.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

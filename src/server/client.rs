@@ -12,13 +12,30 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::app::ClientId;
 use super::transport::Transport;
 use crate::hub::ReaderId;
 use crate::reactor::{ConnId, Instant};
 
 /// Bytes of a sid's secret. 96 bits can't be guessed over a network.
 const SECRET_BYTES: usize = 12;
+
+/// Names one client, and never another one.
+///
+/// A client is a person's one visit, not a connection: it may change transport, lose its connection and
+/// come back within the grace period, and is still the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId {
+    pub(super) slot: u32,
+    pub(super) generation: u32,
+}
+
+#[cfg(test)]
+impl ClientId {
+    /// A client that no server knows.
+    pub(crate) fn for_tests(number: u32) -> ClientId {
+        ClientId { slot: number, generation: number }
+    }
+}
 
 /// A sid as a peer sent it: which client it means, if the secret is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

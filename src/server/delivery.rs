@@ -16,7 +16,7 @@
 
 use std::rc::Rc;
 
-use super::app::ClientId;
+use super::client::ClientId;
 use super::hall::Hall;
 use super::object::Object;
 use super::session::{Held, Stage};

@@ -12,7 +12,8 @@ use log::debug;
 use slab::Slab;
 
 use super::Entropy;
-use super::app::{ClientId, Message};
+use super::app::Message;
+use super::client::ClientId;
 use super::client::{Clients, Expiry};
 use super::command::Command;
 use super::config::Config;

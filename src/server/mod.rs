@@ -46,8 +46,8 @@ use std::net::SocketAddr;
 
 use log::debug;
 
-pub use self::app::{App, ClientId, Ctx, Message, Request};
-pub use self::client::same_bytes;
+pub use self::app::{App, Ctx, Message, Request};
+pub use self::client::{ClientId, same_bytes};
 pub use self::command::Command;
 pub use self::config::Config;
 use self::hall::{Hall, Timer};

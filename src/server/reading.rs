@@ -5,7 +5,8 @@
 //! before the last permission is given, so a refusal is always a plain HTTP answer.
 
 use super::Server;
-use super::app::{ClientId, Ctx, Request};
+use super::app::{Ctx, Request};
+use super::client::ClientId;
 use super::hall::Hall;
 use super::object::Object;
 use super::params::{Params, Position};

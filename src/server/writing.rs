@@ -6,7 +6,8 @@
 use serde_json::value::RawValue;
 
 use super::Server;
-use super::app::{ClientId, Ctx};
+use super::app::Ctx;
+use super::client::ClientId;
 use super::client::Sid;
 use super::command::Command;
 use super::hall::Hall;
