@@ -34,6 +34,10 @@ pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
 /// fits.
 pub const FRAGMENTS_MAX: u32 = 65_536;
 
+/// Arrays and objects inside one another in published JSON. Many readers' parsers take no more than some
+/// hundred.
+pub const JSON_DEPTH_MAX: usize = 64;
+
 /// Bytes of a callback's name (iframe, JSONP): room for a few dotted namespaces and a generated suffix.
 pub const CALLBACK_BYTES_MAX: usize = 128;
 
@@ -80,6 +84,12 @@ pub const FLUSHES_PER_TURN_MAX: usize = 1024;
 
 /// Chunks handed to one system call. The kernel's own limit is 1,024 (IOV_MAX).
 pub const SLICES_PER_WRITE_MAX: usize = 32;
+
+/// Bytes read in a turn, all connections together. With the next it bounds the time of a turn.
+pub const READ_BYTES_PER_TURN_MAX: u64 = 4 * 1024 * 1024;
+
+/// Bytes written in a turn, all connections together.
+pub const WRITE_BYTES_PER_TURN_MAX: u64 = 16 * 1024 * 1024;
 
 /// Bytes written to one connection in a turn.
 pub const WRITE_BYTES_PER_LINK_MAX: usize = 256 * 1024;
@@ -167,6 +177,15 @@ pub const FANOUT_PASSED_OVER_MAX: usize = 256;
 /// Messages joined into one run for readers at the same position. Who is further behind takes its own.
 pub const RUN_MESSAGES_MAX: usize = 64;
 
+/// Messages of a channel, the newest, that keep their images. Not fewer than a run has.
+pub const FRESH_MESSAGES_MAX: usize = RUN_MESSAGES_MAX;
+
+/// Milliseconds for which a message keeps its images: longer than a reader that keeps up needs them.
+pub const FRESH_MS: u64 = 10_000;
+
+/// Bytes of messages joined into one run; one message is a run whatever its length.
+pub const RUN_BYTES_MAX: usize = 64 * 1024;
+
 const _: () = assert!(MESSAGE_BYTES_MAX < CHANNEL_BYTES_MAX);
 const _: () = assert!(CHANNEL_BYTES_MAX < LOG_BYTES_MAX);
 const _: () = assert!(PRESENCE_KEPT_MAX < CHANNEL_MESSAGES_MAX);
@@ -243,13 +262,23 @@ pub const HISTORY_DEFAULT: u64 = 50;
 pub const HISTORY_MAX: u64 = 1_000;
 
 /// Bytes of messages in an answer to `history`; one message is given whatever its length.
-pub const HISTORY_BYTES_MAX: usize = 512 * 1024;
+pub const HISTORY_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes of all replies to one `POST /send` together. Commands beyond that are not carried out.
+pub const SEND_REPLY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes of an idempotency key.
 pub const KEY_BYTES_MAX: usize = 128;
 
 /// Bytes of a command's `ref` as it is written.
 pub const COMMAND_REF_BYTES_MAX: usize = 64;
+
+/// Bytes that a command may have beyond the message it carries.
+pub const COMMAND_BYTES_MAX: usize = 4 * 1024;
+
+/// Clients for each connection that may be open: pollers between two polls, and those in their grace
+/// period.
+pub const CLIENTS_PER_CONNECTION: usize = 4;
 
 /// Commands in one `POST /send`.
 pub const COMMANDS_PER_SEND_MAX: usize = 100;

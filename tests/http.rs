@@ -267,10 +267,10 @@ fn a_head_that_does_not_come_to_its_end() {
     server.world.freeze();
     let mut client = server.connect();
     client.send("GET /healthz HTTP/1.1\r\n");
-    assert_eq!(server.get("/healthz").status, 200);
+    server.settle();
     server.skip(9_000);
     client.send("Host: a\r\n");
-    assert_eq!(server.get("/healthz").status, 200);
+    server.settle();
     server.skip(1_000);
     is(&client.response(), 408, "too_slow");
     client.expect_end();
@@ -282,7 +282,7 @@ fn a_body_that_does_not_come_to_its_end() {
     server.world.freeze();
     let mut client = server.connect();
     client.send(format!("POST /publish/a HTTP/1.1\r\n{FIELDS}Content-Length: 2\r\n\r\n1"));
-    assert_eq!(server.get("/healthz").status, 200);
+    server.settle();
     server.skip(60_000);
     is(&client.response(), 408, "too_slow");
     client.expect_end();

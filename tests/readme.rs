@@ -14,7 +14,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 /// From the start of the program to the line that says where it listens.
@@ -79,7 +79,8 @@ struct Running {
 }
 
 impl Running {
-    fn start(flags: &[String]) -> Result<Self, String> {
+    /// None if it was only asked something (`--help`) and has answered.
+    fn start(flags: &[String]) -> Result<Option<Self>, String> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_encke"))
             .args(flags)
             .args(["--port", "0"])
@@ -92,15 +93,21 @@ impl Running {
         // Reads on after the address, so that the program never writes into a closed pipe.
         std::thread::spawn(move || {
             for line in BufReader::new(said).lines().map_while(Result::ok) {
-                let address = line.split("http://127.0.0.1:").nth(1);
+                let address = line.split("listens at http://127.0.0.1:").nth(1);
                 let port = address.and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
                 if let Some(port) = port.and_then(|port| port.parse().ok()) {
                     let _ = tell.send(port);
                 }
             }
         });
-        running.port = told.recv_timeout(START).map_err(|_| "it names no address on stdout".to_string())?;
-        Ok(running)
+        match told.recv_timeout(START) {
+            Ok(port) => running.port = port,
+            Err(RecvTimeoutError::Disconnected) if running.child.wait().is_ok_and(|how| how.success()) => {
+                return Ok(None);
+            }
+            Err(_) => return Err("it names no address on stdout".to_string()),
+        }
+        Ok(Some(running))
     }
 }
 
@@ -139,7 +146,7 @@ fn complaints(page: &str, folder: &Path) -> Vec<String> {
             (Some(_), _) => Ok(()),
             (None, Some(flags)) => {
                 server = None;
-                Running::start(&flags).map(|running| server = Some(running))
+                Running::start(&flags).map(|running| server = running)
             }
             (None, None) => match &server {
                 Some(running) => run(&block.text, running.port, folder),
@@ -204,6 +211,10 @@ fn a_block_that_fails_is_found() {
     assert_eq!(complaints("```sh\ntrue\n```\n", here), Vec::<String>::new());
     assert_eq!(complaints("```sh\nfalse\ntrue\n```\n", here).len(), 1);
     assert_eq!(complaints("```sh\ncurl localhost:8080/\n```\n", here).len(), 1);
+    let asked = "```sh\ncargo run --release -- --help\n```\n";
+    assert_eq!(complaints(asked, here), Vec::<String>::new());
+    assert_eq!(complaints(&format!("{asked}```sh\ncurl localhost:8080/\n```\n"), here).len(), 1);
+    assert_eq!(complaints("```sh\ncargo run --release -- --nonsense\n```\n", here).len(), 1);
     assert_eq!(complaints("<!-- not run: -->\n```sh\nfalse\n```\n", here).len(), 1);
     assert_eq!(complaints("<!-- not run: it fails -->\n```sh\nfalse\n```\n", here), Vec::<String>::new());
 }

@@ -18,8 +18,8 @@ use crate::web;
 #[derive(Debug, Default)]
 pub struct Chat {
     names: Names,
-    /// When each client last said that it is typing, in milliseconds of the wall clock.
-    typed: HashMap<ClientId, u64>,
+    /// Where and when each client was last told of as typing, in milliseconds of the wall clock.
+    typed: HashMap<ClientId, (String, u64)>,
 }
 
 impl Chat {
@@ -38,10 +38,16 @@ impl Chat {
     ) -> Result<Object, Refusal> {
         let nick = command.string("nick")?;
         let secret = command.optional_string("secret")?;
-        let nick = nick.trim();
-        let held = self.names.take(client, nick, secret.as_deref(), |bytes| ctx.random(bytes))?;
-        ctx.set_user(client, Some(nick));
-        Ok(Object::new().string("user", nick).string("secret", &held))
+        let taken = self.names.take(client, nick.trim(), secret.as_deref(), |bytes| ctx.random(bytes))?;
+        if let Some(freed) = taken.freed {
+            ctx.clear(&inbox(&freed));
+        }
+        // Who is somebody else from now on reads that person's mail no more.
+        if let Some(old) = ctx.user(client).map(inbox).filter(|old| *old != inbox(&taken.nick)) {
+            ctx.unsubscribe(client, &old);
+        }
+        ctx.set_user(client, Some(&taken.nick));
+        Ok(Object::new().string("user", &taken.nick).string("secret", &taken.secret))
     }
 
     /// `typing {ch}`: tells the room, at most once in a while, and keeps nothing of it.
@@ -55,10 +61,10 @@ impl Chat {
         let user = user(ctx, client)?;
         self.on_publish(ctx, client, &channel)?;
         let now = ctx.wall();
-        let last = self.typed.insert(client, now);
         // A clock that was set back is no reason to be silent for an hour.
-        let is_throttled = last.is_some_and(|last| last <= now && now - last < TYPING_MS);
-        if !is_throttled {
+        let is_recent = |(last, at): &(String, u64)| *last == channel && *at <= now && now - at < TYPING_MS;
+        if !self.typed.get(&client).is_some_and(is_recent) {
+            self.typed.insert(client, (channel.clone(), now));
             ctx.tell(&channel, &Object::event("typing").string("ch", &channel).string("user", &user));
         }
         Ok(Object::new())
@@ -77,7 +83,7 @@ impl Chat {
         let author = ctx.author(&channel, &id).filter(|author| *author != user);
         if let Some(author) = author {
             let receipt = Object::new().string("receipt", "read").string("ch", &channel).string("id", &id);
-            ctx.publish(&format!("@{author}"), Some(&user), receipt.as_bytes())?;
+            ctx.publish(&inbox(&author), Some(&user), receipt.as_bytes())?;
         }
         Ok(Object::new())
     }
@@ -106,6 +112,11 @@ impl App for Chat {
     fn on_request(&mut self, _ctx: &mut Ctx<'_>, request: &Request<'_>) -> Response {
         web::answer(request)
     }
+}
+
+/// The channel that is a person's inbox.
+fn inbox(nick: &str) -> String {
+    format!("@{nick}")
 }
 
 /// The user of a client that must be one.

@@ -18,9 +18,13 @@ const SECRET_BYTES: usize = 15;
 
 #[derive(Debug)]
 struct Name {
+    /// As its owner first wrote it. That is the name, for others and for the inbox.
+    nick: String,
     secret: String,
     /// Clients that use it now.
     clients: usize,
+    /// When it was last left, counted in leaves: which of its entries among the unused is the valid one.
+    left: u64,
 }
 
 /// All names that were taken.
@@ -28,13 +32,16 @@ struct Name {
 pub(super) struct Names {
     /// By their folded form: `Ann` and `ann` are the same person.
     taken: HashMap<String, Name>,
-    /// Names that nobody uses, the longest unused first. One that came back into use is skipped.
-    unused: VecDeque<String>,
+    /// Names by when they were left, the longest unused first. An entry whose name was used again since, or
+    /// left again, means nothing.
+    unused: VecDeque<(u64, String)>,
+    leaves: u64,
     of_client: HashMap<ClientId, String>,
 }
 
 impl Names {
-    /// Gives `nick` to a client; the answer is the secret that proves it. A secret shown for a free name
+    /// Gives `nick` to a client; the answer is the secret that proves it, and the name that had to make room
+    /// for it, if one had. A secret shown for a free name
     /// becomes that name's: a person's tabs that come back one by one after a restart must agree on it.
     ///
     /// # Errors
@@ -45,9 +52,10 @@ impl Names {
         nick: &str,
         secret: Option<&str>,
         mut random: impl FnMut(&mut [u8]),
-    ) -> Result<String, Refusal> {
+    ) -> Result<Taken, Refusal> {
         check(nick)?;
         let folded = nick.to_lowercase();
+        let mut freed = None;
         if let Some(name) = self.taken.get(&folded) {
             let is_owner = self.of_client.get(&client) == Some(&folded)
                 || secret.is_some_and(|secret| same_bytes(secret.as_bytes(), name.secret.as_bytes()));
@@ -59,20 +67,20 @@ impl Names {
                 ));
             }
         } else {
-            self.make_room()?;
+            freed = self.make_room()?;
             let secret = secret.filter(|secret| is_secret(secret)).map(str::to_owned);
             let secret = secret.unwrap_or_else(|| {
                 let mut bytes = [0; SECRET_BYTES];
                 random(&mut bytes);
                 URL_SAFE_NO_PAD.encode(bytes)
             });
-            self.taken.insert(folded.clone(), Name { secret, clients: 0 });
+            self.taken.insert(folded.clone(), Name { nick: nick.to_owned(), secret, clients: 0, left: 0 });
         }
         self.leave(client);
         self.of_client.insert(client, folded.clone());
         let Some(name) = self.taken.get_mut(&folded) else { unreachable!("it was put there just now") };
         name.clients += 1;
-        Ok(name.secret.clone())
+        Ok(Taken { nick: name.nick.clone(), secret: name.secret.clone(), freed })
     }
 
     /// The client uses its name no more.
@@ -80,30 +88,48 @@ impl Names {
         let Some(folded) = self.of_client.remove(&client) else { return };
         let Some(name) = self.taken.get_mut(&folded) else { return };
         name.clients -= 1;
-        if name.clients == 0 {
-            self.unused.push_back(folded);
+        if name.clients > 0 {
+            return;
         }
-        // Names that come and go would fill the queue with entries that mean nothing any more.
+        self.leaves += 1;
+        name.left = self.leaves;
+        self.unused.push_back((self.leaves, folded));
+        // Names that come and go leave entries that mean nothing any more. Of the others there is one a name.
         if self.unused.len() > 2 * NAMES_MAX {
             let taken = &self.taken;
-            self.unused.retain(|folded| taken.get(folded).is_some_and(|name| name.clients == 0));
-            self.unused.truncate(NAMES_MAX);
+            self.unused.retain(|entry| is_unused(taken, entry));
         }
     }
 
     /// Frees the name that has been unused for longest, if there is no room for another.
-    fn make_room(&mut self) -> Result<(), Refusal> {
-        while self.taken.len() >= NAMES_MAX {
-            let Some(oldest) = self.unused.pop_front() else {
-                let sentence = "So many people are here that no name is left; try again later.";
-                return Err(Refusal::new(503, "too_many_names", sentence).with_retry(60_000));
-            };
-            if self.taken.get(&oldest).is_some_and(|name| name.clients == 0) {
-                self.taken.remove(&oldest);
+    fn make_room(&mut self) -> Result<Option<String>, Refusal> {
+        if self.taken.len() < NAMES_MAX {
+            return Ok(None);
+        }
+        while let Some(entry) = self.unused.pop_front() {
+            if is_unused(&self.taken, &entry) {
+                return Ok(self.taken.remove(&entry.1).map(|name| name.nick));
             }
         }
-        Ok(())
+        let sentence = "So many people are here that no name is left; try again later.";
+        Err(Refusal::new(503, "too_many_names", sentence).with_retry(60_000))
     }
+}
+
+/// What came of taking a name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// The name as it is spelled.
+    pub(super) nick: String,
+    /// What proves it.
+    pub(super) secret: String,
+    /// The name that is nobody's any more. What was kept for its owner must not be
+    /// found by the next one.
+    pub(super) freed: Option<String>,
+}
+
+fn is_unused(taken: &HashMap<String, Name>, (left, folded): &(u64, String)) -> bool {
+    taken.get(folded).is_some_and(|name| name.clients == 0 && name.left == *left)
 }
 
 /// Whether that may be a secret from here, given before a restart: one of the same length and alphabet.
@@ -143,7 +169,7 @@ mod tests {
     }
 
     fn take(names: &mut Names, number: u32, nick: &str, secret: Option<&str>) -> Result<String, Refusal> {
-        names.take(client(number), nick, secret, |bytes| bytes.fill(number as u8))
+        names.take(client(number), nick, secret, |bytes| bytes.fill(number as u8)).map(|taken| taken.secret)
     }
 
     #[test]
@@ -184,8 +210,24 @@ mod tests {
         assert_eq!(take(&mut names, u32::MAX, "late", None).unwrap_err().code, "too_many_names");
         names.leave(client(5));
         names.leave(client(6));
-        assert!(take(&mut names, u32::MAX, "late", None).is_ok());
+        let taken = names.take(client(u32::MAX), "late", None, |_| {}).unwrap();
+        assert_eq!(taken.freed.as_deref(), Some("n5"));
         assert!(!names.taken.contains_key("n5") && names.taken.contains_key("n6"));
+    }
+
+    #[test]
+    fn a_name_that_comes_and_goes_leaves_one_entry() {
+        let mut names = Names::default();
+        let secret = take(&mut names, 0, "quiet", None).unwrap();
+        names.leave(client(0));
+        let busy = take(&mut names, 1, "busy", None).unwrap();
+        for _ in 0..2 * NAMES_MAX + 10 {
+            names.leave(client(1));
+            take(&mut names, 1, "busy", Some(&busy)).unwrap();
+        }
+        assert!(names.unused.len() <= 2 * NAMES_MAX);
+        assert!(names.unused.iter().any(|(_, name)| name == "quiet"), "it can still be reclaimed");
+        assert!(take(&mut names, 2, "quiet", Some(&secret)).is_ok());
     }
 
     #[test]

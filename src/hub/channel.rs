@@ -115,10 +115,15 @@ impl Channel {
         Some(subscriber)
     }
 
+    /// Nobody reads it, and nobody is about to be told of anything in it.
+    pub(super) fn is_unread(&self) -> bool {
+        self.subscribers.is_empty() && !self.pass.queued
+    }
+
     /// Nobody reads it and nothing in it would be missed, so it may be dropped. (A presence isn't missed;
     /// else every name ever subscribed to would stay for as long as its join and leave are kept.)
     pub(super) fn is_idle(&self) -> bool {
-        self.subscribers.is_empty() && self.ring.messages() == 0 && !self.pass.queued
+        self.is_unread() && self.ring.messages() == 0
     }
 
     /// Whether its floor must outlive it. A lent floor is lent again, which keeps those who subscribe to
@@ -136,7 +141,7 @@ impl Channel {
 }
 
 /// What the wire surface promises of a name: 1 to 128 bytes, no control characters, none of `/ , ? #`.
-pub(super) fn is_name(name: &str) -> bool {
+pub fn is_name(name: &str) -> bool {
     let forbidden = |c: char| c.is_control() || matches!(c, '/' | ',' | '?' | '#');
     (1..=CHANNEL_NAME_BYTES_MAX).contains(&name.len()) && !name.contains(forbidden)
 }

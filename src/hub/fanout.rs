@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use super::message::Message;
 use super::{ChannelId, Hub, ReaderId};
-use crate::limits::{FANOUT_PASSED_OVER_MAX, FANOUT_SLICE, RUN_MESSAGES_MAX};
+use crate::limits::{FANOUT_PASSED_OVER_MAX, FANOUT_SLICE, RUN_BYTES_MAX, RUN_MESSAGES_MAX};
 
 /// A reader to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +103,10 @@ impl Hub {
         }
         let first = ring.after(only.position);
         if ring.len() - first > RUN_MESSAGES_MAX {
+            return None;
+        }
+        let bytes: usize = ring.entries_from(first).map(|message| message.json().len()).sum();
+        if ring.len() - first > 1 && bytes > RUN_BYTES_MAX {
             return None;
         }
         Some((ring.entry(first)?.seq() - 1, ring.latest()))

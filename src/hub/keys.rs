@@ -18,7 +18,12 @@ pub struct Once<'a> {
     pub scope: &'a str,
     /// The author's own name for this message.
     pub key: &'a str,
+    /// A back end's. A part of the room is kept for those, whatever clients make up.
+    pub is_back_end: bool,
 }
+
+/// One part in this many of the room for keys is for back ends alone.
+const BACK_END_SHARE: usize = 4;
 
 /// The hash of one key in its channel and scope.
 pub(super) type Digest = u128;
@@ -69,8 +74,13 @@ impl Keys {
 
     /// Nothing is forgotten early to make room: that would turn a repeated publish into a second message,
     /// just when the server is busiest.
-    pub(super) fn is_full(&self, bounds: &Bounds) -> bool {
-        self.expiries.len() >= bounds.keys
+    pub(super) fn is_full(&self, bounds: &Bounds, once: Once<'_>) -> bool {
+        let kept_free = if once.is_back_end { 0 } else { bounds.keys / BACK_END_SHARE };
+        self.expiries.len() >= bounds.keys - kept_free
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.expiries.is_empty()
     }
 
     /// Panics unless every key has one expiry and expiries ascend.
@@ -86,10 +96,24 @@ impl Keys {
 mod tests {
     use super::*;
 
+    const BACK_END: Once<'_> = Once { scope: "", key: "", is_back_end: true };
+
+    #[test]
+    fn clients_leave_room_for_back_ends() {
+        let bounds = Bounds { keys: 4, ..Bounds::default() };
+        let mut keys = Keys::default();
+        for digest in 0..3 {
+            assert!(!keys.is_full(&bounds, Once { is_back_end: false, ..BACK_END }));
+            keys.remember(digest, 1, 0, &bounds);
+        }
+        assert!(keys.is_full(&bounds, Once { is_back_end: false, ..BACK_END }));
+        assert!(!keys.is_full(&bounds, BACK_END));
+    }
+
     #[test]
     fn digest_tells_channel_scope_and_key_apart() {
         let keys = Keys::default();
-        let digest = |ch, scope, key| keys.digest(ch, Once { scope, key });
+        let digest = |ch, scope, key| keys.digest(ch, Once { scope, key, is_back_end: false });
         let one = digest("ab", "c", "d");
         assert_eq!(one, digest("ab", "c", "d"));
         assert_ne!(one, digest("a", "bc", "d"));
@@ -104,10 +128,10 @@ mod tests {
         keys.remember(7, 42, 1000, &bounds);
         keys.expire(1300, 9);
         assert_eq!(keys.remembered(7), Some(42));
-        assert!(keys.is_full(&bounds));
+        assert!(keys.is_full(&bounds, BACK_END));
         keys.expire(1301, 9);
         assert_eq!(keys.remembered(7), None);
-        assert!(!keys.is_full(&bounds));
+        assert!(!keys.is_full(&bounds, BACK_END));
         keys.audit();
     }
 }

@@ -10,7 +10,7 @@
 //!                            └ slot 2 ── Rc<[u8]>  shared by every reader of that wire
 //! ```
 
-use std::cell::OnceCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Write;
 use std::rc::Rc;
 
@@ -21,13 +21,13 @@ use super::presence::PresenceEvent;
 pub const IMAGES: usize = 6;
 
 /// Bytes counted for a message beyond its JSON: the struct with its two reference counts, its place in a
-/// ring, and what an allocator rounds up. Images are not counted; each is about as long as the JSON, and
-/// only wires that have a reader make one.
+/// ring, and what an allocator rounds up. Images are not counted: they live for some
+/// seconds, and only wires that have a reader make one.
 pub(super) const OVERHEAD_BYTES: usize = 96;
 
 const _: () = assert!(size_of::<Message>() + 2 * size_of::<usize>() + size_of::<usize>() <= 96);
 
-type Images = [OnceCell<Rc<[u8]>>; IMAGES];
+type Images = [Option<Rc<[u8]>>; IMAGES];
 
 /// What a message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,9 @@ pub struct Message {
     epoch: u32,
     kind: Kind,
     json: Box<[u8]>,
-    images: OnceCell<Box<Images>>,
+    /// Made while the message is new; see [`Message::grow_stale`].
+    images: RefCell<Option<Box<Images>>>,
+    is_stale: Cell<bool>,
 }
 
 /// What is published.
@@ -144,7 +146,8 @@ impl Message {
             kind,
             // Kept for a day, so without the slack of the buffer it was written in.
             json: json.into_boxed_slice(),
-            images: OnceCell::new(),
+            images: RefCell::default(),
+            is_stale: Cell::new(false),
         }
     }
 
@@ -179,11 +182,30 @@ impl Message {
     }
 
     /// The image in `slot` (less than [`IMAGES`]), made by `encode` for the first who asks and shared by
-    /// all who ask after. The encoder of a slot must always be the same one.
+    /// all who ask after, as long as the message is new. The encoder of a slot must always be the same one.
     pub fn image(&self, slot: usize, encode: impl FnOnce(&Message) -> Vec<u8>) -> Rc<[u8]> {
         assert!(slot < IMAGES, "no image slot {slot}");
-        let images = self.images.get_or_init(Box::default);
-        images[slot].get_or_init(|| encode(self).into()).clone()
+        let made = self.images.borrow().as_ref().and_then(|images| images[slot].clone());
+        made.unwrap_or_else(|| {
+            let image: Rc<[u8]> = encode(self).into();
+            if !self.is_stale.get() {
+                self.images.borrow_mut().get_or_insert_default()[slot] = Some(image.clone());
+            }
+            image
+        })
+    }
+
+    /// Lets go of the images. Nearly all of a message's readers take it in the turn in which it is
+    /// published; for the few that come late it is encoded again, which is cheaper than to keep four images
+    /// of everything for as long as messages are kept.
+    pub(super) fn grow_stale(&self) {
+        self.is_stale.set(true);
+        self.images.take();
+    }
+
+    /// Whether it has let go of its images.
+    pub(super) fn is_stale(&self) -> bool {
+        self.is_stale.get()
     }
 
     /// What it counts for in the account of its channel.

@@ -63,6 +63,7 @@ use self::replay::Merge;
 use self::tombs::Tombs;
 use crate::limits;
 
+pub use self::channel::is_name as is_channel_name;
 pub use self::fanout::Due;
 pub use self::keys::Once;
 pub use self::log::Cursor;

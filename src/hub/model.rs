@@ -107,7 +107,7 @@ impl Model {
     fn publish_once(&mut self) {
         let name = self.random.pick(&NAMES);
         let key = self.random.below(30).to_string();
-        let once = Once { scope: self.random.pick(&USERS), key: &key };
+        let once = Once { scope: self.random.pick(&USERS), key: &key, is_back_end: true };
         match self.hub.publish_once(name, None, once, b"1") {
             Ok(published) if published.repeated => {
                 assert!(self.published[name].contains(&published.seq));

@@ -16,6 +16,9 @@ use super::message::{Data, Message, Stamp};
 use super::ring::Ring;
 use super::{Bounds, Hub, Refusal, number};
 
+/// Channels looked at to find one that nobody reads.
+const UNREAD_LOOKS: usize = 256;
+
 /// Expired keys forgotten at each keyed publish: more than the one that it adds, so that they never pile up.
 const KEYS_PER_PUBLISH: usize = 16;
 
@@ -61,7 +64,7 @@ impl Hub {
         if let Some(seq) = self.keys.remembered(digest) {
             return Ok(Published { seq, repeated: true });
         }
-        if self.keys.is_full(&self.bounds) {
+        if self.keys.is_full(&self.bounds, once) {
             return Err(Refusal::TooManyKeys);
         }
         let seq = self.publish(name, from, data)?.seq();
@@ -105,7 +108,7 @@ impl Hub {
         if !is_name(name) {
             return Err(Refusal::BadChannelName);
         }
-        if self.channels.len() >= self.bounds.channels {
+        if self.channels.len() >= self.bounds.channels && !self.drop_unread() {
             return Err(Refusal::TooManyChannels);
         }
         let name: Rc<str> = name.into();
@@ -114,6 +117,32 @@ impl Hub {
         let id = self.channels.insert(channel);
         self.names.insert(name, number(id));
         Ok(id)
+    }
+
+    /// Drops a channel that nobody reads, so that another can begin: of some, the one that has been silent
+    /// for longest. Its floor is remembered, so whoever comes back to it is told of the gap. Names are free
+    /// to make up, and a table that is full of them must not keep people out for as long as messages are
+    /// kept.
+    fn drop_unread(&mut self) -> bool {
+        let mut silent: Option<(u64, usize)> = None;
+        for _ in 0..UNREAD_LOOKS.min(self.channels.capacity()) {
+            let id = self.turn_hand();
+            if let Some(channel) = self.channels.get(id).filter(|channel| channel.is_unread()) {
+                let candidate = (channel.ring.latest(), id);
+                silent = Some(silent.map_or(candidate, |silent| silent.min(candidate)));
+            }
+        }
+        let found = silent.is_some();
+        if let Some((_, id)) = silent {
+            self.drop_channel(id);
+        }
+        found
+    }
+
+    /// Whether anything here grows old, so that a sweep has something to look for.
+    #[must_use]
+    pub fn is_aging(&self) -> bool {
+        !self.channels.is_empty() || !self.keys.is_empty()
     }
 
     fn drop_channel(&mut self, id: usize) {
@@ -204,12 +233,11 @@ mod tests {
         assert_eq!(hub.publish("a", None, b"1234").err(), Some(Refusal::MessageTooLong));
         assert_eq!(hub.channels().count(), 0);
         assert_eq!(publish(&mut hub, "a"), 1);
-        assert_eq!(hub.publish("b", None, b"1").err(), Some(Refusal::TooManyChannels));
         let reader = hub.join().expect("joined");
         assert_eq!(hub.join(), Err(Refusal::TooManyReaders));
-        let subscribed = hub.subscribe(reader, "b", Start::Now);
-        assert_eq!(subscribed, Err(Refusal::TooManyChannels));
         hub.subscribe(reader, "a", Start::Now).expect("subscribed");
+        while hub.next_due().is_some() {}
+        assert_eq!(hub.publish("b", None, b"1").err(), Some(Refusal::TooManyChannels), "a is read");
         let subscribed = hub.subscribe(reader, "b", Start::Now);
         assert_eq!(subscribed, Err(Refusal::TooManySubscriptions));
         assert_eq!(hub.head(), 1);
@@ -217,10 +245,28 @@ mod tests {
     }
 
     #[test]
+    fn a_full_table_gives_up_what_nobody_reads() {
+        let mut hub = Hub::new(1, Bounds { channels: 3, ..Bounds::default() });
+        let reader = hub.join().expect("joined");
+        hub.subscribe(reader, "read", Start::Now).expect("subscribed");
+        publish(&mut hub, "old");
+        publish(&mut hub, "new");
+        publish(&mut hub, "newer");
+        let names: Vec<_> = hub.channels().map(|info| info.name.to_string()).collect();
+        assert_eq!(names, ["new", "newer", "read"], "the longest silent one made room");
+        hub.audit();
+        hub.subscribe(reader, "old", Start::Since(0)).expect("another one makes room");
+        let mut items = Vec::new();
+        hub.take(reader, usize::MAX, &mut items);
+        assert!(matches!(items[..], [Item::Gap { seq: 1, .. }]), "what it kept is told as a gap");
+        hub.audit();
+    }
+
+    #[test]
     fn key_makes_a_repeated_publish_one() {
         let bounds = Bounds { keys: 2, ..Bounds::default() };
         let mut hub = Hub::new(1, bounds);
-        let once = |key| Once { scope: "ann", key };
+        let once = |key| Once { scope: "ann", key, is_back_end: true };
         let mut publish = |now, key| {
             hub.set_time(now, 0);
             let published = hub.publish_once("a", Some("ann"), once(key), b"1");
@@ -239,7 +285,7 @@ mod tests {
     fn refused_publish_does_not_use_up_its_key() {
         let bounds = Bounds { channels: 0, ..Bounds::default() };
         let mut hub = Hub::new(1, bounds);
-        let once = Once { scope: "", key: "x" };
+        let once = Once { scope: "", key: "x", is_back_end: true };
         for _ in 0..2 {
             let published = hub.publish_once("a", None, once, b"1");
             assert_eq!(published, Err(Refusal::TooManyChannels));

@@ -18,6 +18,7 @@ use std::rc::Rc;
 
 use super::Bounds;
 use super::message::{Kind, Message};
+use crate::limits::{FRESH_MESSAGES_MAX, FRESH_MS};
 
 /// How many entries of one kind, and the bytes they count for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +47,9 @@ impl Ring {
         debug_assert!(self.latest() < message.seq());
         self.tally(message.kind()).add(message.bytes());
         self.entries.push_back(message);
+        if let Some(aged) = self.entries.len().checked_sub(1 + FRESH_MESSAGES_MAX) {
+            self.entries[aged].grow_stale();
+        }
         while self.messages.count > bounds.channel_messages
             || (self.messages.bytes > bounds.channel_bytes && self.messages.count > 1)
         {
@@ -64,6 +68,11 @@ impl Ring {
                 break;
             }
             self.evict_front();
+        }
+        for message in self.entries.iter().rev().take_while(|message| !message.is_stale()) {
+            if now.saturating_sub(message.kept_at()) > FRESH_MS {
+                message.grow_stale();
+            }
         }
         self.release();
     }

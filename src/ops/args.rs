@@ -24,7 +24,8 @@ Where to listen
 Who may use it
   --publish-key KEY    back ends must send `Authorization: Bearer KEY`; needed at a public address
                        (better in the environment, where other users can't see it: ENCKE_PUBLISH_KEY)
-  --open-publish       everybody who reaches a public address may publish; only if you mean it
+  --open-publish       everybody who reaches a public address may publish (but not look into channels or
+                       clear them, which takes a key); only if you mean it
   --origin ORIGIN      pages of this origin may use it too, https://example.com; `*` is every one (repeatable)
   --jsonp              serve /jsonp, which any page of any site can read
 
@@ -106,6 +107,7 @@ impl Args {
                 other => return Err(other.unexpected().into()),
             }
         }
+        config.open_back_end = address.is_loopback();
         if config.publish_key.is_none() && !is_open && !address.is_loopback() {
             return Err(Misuse::Wrong(format!(
                 "at {address} everybody who reaches this machine could publish: set ENCKE_PUBLISH_KEY \

@@ -42,7 +42,8 @@ pub use self::time::Instant;
 use crate::limits::{
     ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, DRAIN_MS, FAN_OUT_BATCH_MAX, FLUSHES_PER_TURN_MAX,
     LINGER_AT_STOP_MS, LINGER_BYTES_MAX, LINGER_MS, LINKS_READ_PER_TURN_MAX, READ_BUFFER_BYTES,
-    READS_PER_LINK_MAX, REFUSALS_MAX, SLICES_PER_WRITE_MAX, STOP_MS, WRITE_BYTES_PER_LINK_MAX,
+    READ_BYTES_PER_TURN_MAX, READS_PER_LINK_MAX, REFUSALS_MAX, SLICES_PER_WRITE_MAX, STOP_MS,
+    WRITE_BYTES_PER_LINK_MAX, WRITE_BYTES_PER_TURN_MAX,
 };
 
 /// The loop and all its connections.
@@ -60,6 +61,8 @@ pub struct Reactor<I: Io> {
     acceptable: bool,
     /// No accept before this instant: the system had no descriptor left.
     accept_at: Instant,
+    /// Links that are only told that there is no room.
+    refusals: usize,
     /// The end was asked for; by then it comes, whoever still reads.
     stop_at: Option<Instant>,
 }
@@ -77,6 +80,7 @@ impl<I: Io> Reactor<I> {
             due: Vec::new(),
             acceptable: true,
             accept_at: Instant::default(),
+            refusals: 0,
             stop_at: None,
         }
     }
@@ -230,8 +234,8 @@ impl<I: Io> Reactor<I> {
 
     fn open(&mut self, handler: &mut impl Handler, mut stream: I::Stream, peer: SocketAddr) {
         self.links.stats.accepted += 1;
-        let room = self.links.len() < handler.links_max();
-        if !room && self.links.len() >= handler.links_max() + REFUSALS_MAX {
+        let room = self.links.len() - self.refusals < handler.links_max();
+        if !room && self.refusals >= REFUSALS_MAX {
             // Even the places kept for saying no are taken: dropping the stream closes it.
             self.links.stats.refused += 1;
             return;
@@ -252,6 +256,7 @@ impl<I: Io> Reactor<I> {
             self.links.want_read(id);
         } else {
             self.links.stats.refused += 1;
+            self.refusals += 1;
             if let Some(link) = self.links.link(id) {
                 link.refused = true;
             }
@@ -262,7 +267,11 @@ impl<I: Io> Reactor<I> {
 
     fn read(&mut self, handler: &mut impl Handler) {
         let round = self.links.run.len().min(LINKS_READ_PER_TURN_MAX);
+        let enough = self.links.stats.read_bytes + READ_BYTES_PER_TURN_MAX;
         for _ in 0..round {
+            if self.links.stats.read_bytes > enough {
+                return;
+            }
             let Some(id) = self.links.next_run() else { return };
             self.read_link(handler, id);
             // What a link's own budget stopped goes to the end of the queue, behind everyone else.
@@ -331,7 +340,8 @@ impl<I: Io> Reactor<I> {
     /// cache.
     fn flush(&mut self, handler: &mut impl Handler) {
         let mut budget = FLUSHES_PER_TURN_MAX;
-        while budget > 0 {
+        let enough = self.links.stats.written_bytes + WRITE_BYTES_PER_TURN_MAX;
+        while budget > 0 && self.links.stats.written_bytes < enough {
             if handler.has_work() {
                 handler.on_fan_out(&mut self.links, FAN_OUT_BATCH_MAX.min(budget));
                 budget = budget.saturating_sub(FAN_OUT_BATCH_MAX);
@@ -415,7 +425,9 @@ impl<I: Io> Reactor<I> {
         while let Some(id) = self.links.doomed.pop() {
             let Some(link) = self.links.link(id) else { continue };
             let (why, refused) = (link.why, link.refused);
-            if !refused {
+            if refused {
+                self.refusals -= 1;
+            } else {
                 handler.on_close(&mut self.links, id, why);
             }
             self.streams[id.slot()] = None;

@@ -183,7 +183,12 @@ impl Ctx<'_> {
     /// # Errors
     /// The channel's name is bad, the message too long, or there are too many channels.
     pub fn publish(&mut self, channel: &str, from: Option<&str>, data: &[u8]) -> Result<String, Refusal> {
-        self.hall.publish(self.links, channel, from, data)
+        self.hall.publish(channel, from, data)
+    }
+
+    /// Forgets what a channel keeps. Readers that were behind are told of the gap.
+    pub fn clear(&mut self, channel: &str) {
+        self.hall.hub.clear(channel);
     }
 
     /// Makes a client read a channel from now on.

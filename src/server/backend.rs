@@ -17,7 +17,7 @@ use super::params;
 use super::refusal::Refusal;
 use super::routes::Route;
 use super::transport::Transport;
-use crate::hub::{ChannelInfo, Data};
+use crate::hub::{ChannelInfo, Data, Once};
 use crate::limits::BATCH_LINES_MAX;
 use crate::reactor::Links;
 use crate::wire::json;
@@ -25,8 +25,8 @@ use crate::wire::response::Response;
 
 impl Hall {
     /// Whether a request may use what is for back ends.
-    pub(super) fn authorize(&self, request: &Request<'_>) -> Result<(), Refusal> {
-        let Some(key) = &self.config.publish_key else { return Ok(()) };
+    pub(super) fn authorize(&self, route: &Route, request: &Request<'_>) -> Result<(), Refusal> {
+        let Some(key) = &self.config.publish_key else { return self.authorize_stranger(route) };
         let shown = request.header("authorization").and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -38,16 +38,28 @@ impl Hall {
         Err(Refusal::new(401, "unauthorized", sentence).with_field("WWW-Authenticate", "Bearer"))
     }
 
+    /// Without a key everybody may publish. Looking in and clearing is for those on this machine, and nobody's
+    /// inbox is open to someone who has shown nothing.
+    fn authorize_stranger(&self, route: &Route) -> Result<(), Refusal> {
+        let is_inbox = matches!(route, Route::Channel(name) | Route::History(name) if name.starts_with('@'));
+        let is_publish = matches!(route, Route::Publish(_) | Route::PublishMany);
+        if is_publish || (self.config.open_back_end && !is_inbox) {
+            return Ok(());
+        }
+        let sentence = "This needs a publish key: start encke with ENCKE_PUBLISH_KEY set, and send it.";
+        Err(Refusal::new(403, "needs_key", sentence))
+    }
+
     /// Answers a request for one of the routes for back ends.
     pub(super) fn back_end(
         &mut self,
-        links: &mut Links,
+        links: &Links,
         route: &Route,
         request: &Request<'_>,
     ) -> Result<Response, Refusal> {
         match (route, request.method()) {
-            (Route::Publish(channel), _) => self.publish_one(links, channel, request),
-            (Route::PublishMany, _) => self.publish_many(links, request),
+            (Route::Publish(channel), _) => self.publish_one(channel, request),
+            (Route::PublishMany, _) => self.publish_many(request),
             (Route::Channel(channel), "DELETE") => {
                 self.describe(channel)?;
                 self.hub.clear(channel);
@@ -71,27 +83,19 @@ impl Hall {
         }
     }
 
-    fn publish_one(
-        &mut self,
-        links: &mut Links,
-        channel: &str,
-        request: &Request<'_>,
-    ) -> Result<Response, Refusal> {
+    fn publish_one(&mut self, channel: &str, request: &Request<'_>) -> Result<Response, Refusal> {
         let body = body_of(request)?;
         let data = match &body {
             Body::Json(json) => Data::Json(json),
             Body::Base64(text) => Data::Base64(text),
         };
-        let answer = match request.header("idempotency-key") {
+        let answer = match idempotency_key(request)? {
             None => {
                 let message = self.hub.publish(channel, None, data)?;
-                self.want_sweep(links);
                 Object::new().boolean("ok", true).string("id", &message.cursor().to_string())
             }
             Some(key) => {
-                // A structured field's string has quotes around it (RFC 8941); most senders leave them off.
-                let key = key.trim_matches('"');
-                let answer = self.publish_once(links, channel, None, "back end", key, data)?;
+                let answer = self.publish_once(channel, None, back_end_once(key), data)?;
                 Object::new().boolean("ok", true).members(&answer)
             }
         };
@@ -100,7 +104,7 @@ impl Hall {
 
     /// One message a line. All lines are read before the first is published, so a body with a broken line
     /// publishes nothing.
-    fn publish_many(&mut self, links: &mut Links, request: &Request<'_>) -> Result<Response, Refusal> {
+    fn publish_many(&mut self, request: &Request<'_>) -> Result<Response, Refusal> {
         let text = std::str::from_utf8(request.body)
             .map_err(|_| Refusal::new(400, "bad_json", "The body must be UTF-8, one JSON object a line."))?;
         let mut drafts = Vec::new();
@@ -118,8 +122,8 @@ impl Hall {
         let mut results = Vec::with_capacity(drafts.len());
         for Draft { channel, data, key } in &drafts {
             let published = match key {
-                None => self.publish(links, channel, None, data).map(|id| Object::new().string("id", &id)),
-                Some(key) => self.publish_once(links, channel, None, "back end", key, Data::Json(data)),
+                None => self.publish(channel, None, data).map(|id| Object::new().string("id", &id)),
+                Some(key) => self.publish_once(channel, None, back_end_once(key), Data::Json(data)),
             };
             results.push(match published {
                 Ok(answer) => Object::new().boolean("ok", true).members(&answer),
@@ -194,6 +198,17 @@ impl Hall {
         }
         out
     }
+}
+
+/// A structured field's string has quotes around it (RFC 8941); most senders leave them off.
+fn idempotency_key<'r>(request: &'r Request<'_>) -> Result<Option<&'r str>, Refusal> {
+    let Some(value) = request.head.header("idempotency-key") else { return Ok(None) };
+    let key = std::str::from_utf8(value).map_err(|_| Refusal::bad_value("Idempotency-Key", "text"))?;
+    Ok(Some(key.trim_matches('"')))
+}
+
+fn back_end_once(key: &str) -> Once<'_> {
+    Once { scope: "back end", key, is_back_end: true }
 }
 
 /// A published body.

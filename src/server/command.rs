@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::refusal::Refusal;
-use crate::limits::COMMAND_REF_BYTES_MAX;
-use crate::wire::json;
+use crate::limits::{COMMAND_REF_BYTES_MAX, JSON_DEPTH_MAX};
+use crate::wire::json::{self, BadJson};
 
 /// One command.
 #[derive(Debug)]
@@ -97,10 +97,16 @@ impl<'a> Command<'a> {
 /// Canonical JSON of a text that is known to be JSON.
 ///
 /// # Errors
-/// It holds half of a surrogate pair.
+/// It holds half of a surrogate pair, or is nested too deep.
 pub fn canonical(text: &str) -> Result<Vec<u8>, Refusal> {
-    json::compact(text).map_err(|_| {
-        Refusal::new(400, "bad_json", "A string holds half of a surrogate pair; escape the whole character.")
+    json::compact(text).map_err(|bad| {
+        let sentence = match bad {
+            BadJson::TooDeep => format!("Nest arrays and objects at most {JSON_DEPTH_MAX} deep."),
+            BadJson::LoneSurrogate | BadJson::CutShort => {
+                "A string holds half of a surrogate pair; escape the whole character.".to_owned()
+            }
+        };
+        Refusal::new(400, "bad_json", sentence)
     })
 }
 

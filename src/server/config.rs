@@ -23,6 +23,9 @@ pub struct Config {
     pub origins: Vec<String>,
     /// The key that back ends must show. Without one, everybody who reaches the server may publish.
     pub publish_key: Option<String>,
+    /// Without a key, whoever reaches the server may also look into channels, clear them, and read the
+    /// counters: right for a server that only its own machine can reach.
+    pub open_back_end: bool,
     /// Serve `/jsonp`, which any page of any site can read.
     pub jsonp: bool,
 }
@@ -38,6 +41,7 @@ impl Default for Config {
             grace_ms: limits::GRACE_MS_DEFAULT,
             origins: Vec::new(),
             publish_key: None,
+            open_back_end: true,
             jsonp: false,
         }
     }

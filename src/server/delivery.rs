@@ -103,7 +103,11 @@ impl Hall {
     pub(super) fn pump(&mut self, links: &mut Links, client: ClientId) {
         let Some(held) = self.clients.get(client) else { return };
         let (Some(id), transport, reader) = (held.conn, held.transport, held.reader) else { return };
-        if transport.is_poll() || !links.is_open(id) {
+        if transport.is_poll() {
+            return;
+        }
+        if links.queued(id) > HIGH_WATER_BYTES || !links.is_open(id) {
+            links.want_drain(id);
             return;
         }
         let mut items = std::mem::take(&mut self.items);
@@ -203,9 +207,8 @@ impl Hall {
             return;
         }
         // One that has not taken the last bytes needs no more of them to be found out.
-        if links.queued(id) == 0 && transport != Transport::Raw {
-            let beat = Object::event("heartbeat").number("at", links.wall());
-            links.send(id, transport.event("heartbeat", None, beat.as_bytes()));
+        if links.queued(id) == 0 {
+            links.send(id, beat(transport, links.wall()));
         }
         links.set_deadline(id, links.now().after(u64::from(heartbeat_s) * 1000));
     }
@@ -215,7 +218,8 @@ impl Hall {
         let retry = self.retry_ms();
         let bye = Object::event("bye").string("why", why).number("retry", retry);
         match self.session(id).stage() {
-            Stage::Held => self.end_poll(links, id, Some(&bye)),
+            // An answer like any other: the connection goes on, unless the server ends.
+            Stage::Held => return self.end_poll(links, id, Some(&bye)),
             Stage::Streaming | Stage::Socket => self.bye_stream(links, id, why, retry, &bye),
             _ => {}
         }
@@ -247,4 +251,16 @@ impl Hall {
         }
         links.send(id, out);
     }
+}
+
+/// What a stream is sent from time to time: an event that pages see; on a socket of the application's own,
+/// which speaks no language of ours, a ping (RFC 6455, section 5.5.2).
+fn beat(transport: Transport, wall: u64) -> Vec<u8> {
+    if transport == Transport::Raw {
+        let mut out = Vec::new();
+        ws::frame(ws::Opcode::Ping, &[], &mut out);
+        return out;
+    }
+    let event = Object::event("heartbeat").number("at", wall);
+    transport.event("heartbeat", None, event.as_bytes())
 }

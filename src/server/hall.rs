@@ -21,10 +21,10 @@ use super::object::Object;
 use super::refusal::Refusal;
 use super::session::{Reply, Session, Stage};
 use super::transport::Transport;
-use crate::hub::{Cursor, Data, Hub, Item, ReaderId, Start};
+use crate::hub::{Bounds, Cursor, Data, Hub, Item, ReaderId, Start};
 use crate::limits::{
-    HEAD_MS, IDLE_MS, RETRY_MS_MAX, RETRY_MS_MIN, SEND_QUEUE_BYTES_MAX, SWEEP_CHANNELS, SWEEP_MS,
-    TELL_READERS_MAX,
+    CLIENTS_PER_CONNECTION, HEAD_MS, IDLE_MS, RETRY_MS_MAX, RETRY_MS_MIN, SEND_QUEUE_BYTES_MAX,
+    SWEEP_CHANNELS, SWEEP_MS, TELL_READERS_MAX,
 };
 use crate::reactor::{ConnId, Links, Why};
 use crate::wire::http::Version;
@@ -92,8 +92,10 @@ impl Hall {
         let (mut epoch, mut jitter) = ([0; 4], [0; 8]);
         entropy(&mut epoch);
         entropy(&mut jitter);
+        let readers = config.bounds.readers.min(config.connections.saturating_mul(CLIENTS_PER_CONNECTION));
+        let bounds = Bounds { readers, ..config.bounds };
         Hall {
-            hub: Hub::new(u32::from_be_bytes(epoch), config.bounds),
+            hub: Hub::new(u32::from_be_bytes(epoch), bounds),
             config,
             sessions: Vec::new(),
             clients: Clients::default(),
@@ -109,8 +111,13 @@ impl Hall {
         }
     }
 
-    pub(super) fn set_time(&mut self, links: &Links) {
+    /// Begins a turn. Has what grows old looked for as long as there is anything: a server at rest wakes for
+    /// nothing.
+    pub(super) fn set_time(&mut self, links: &mut Links) {
         self.hub.set_time(links.now().as_millis(), links.wall());
+        if self.hub.is_aging() && !std::mem::replace(&mut self.sweeping, true) {
+            links.set_timer(links.now().after(SWEEP_MS), Timer::Sweep.key());
+        }
         let second = links.wall() / 1000;
         if self.date.0 != second {
             self.date = (second, httpdate(links.wall()));
@@ -281,29 +288,16 @@ impl Hall {
 
     pub(super) fn publish(
         &mut self,
-        links: &mut Links,
         channel: &str,
         from: Option<&str>,
         data: &[u8],
     ) -> Result<String, Refusal> {
-        let id = self.hub.publish(channel, from, Data::Json(data))?.cursor().to_string();
-        self.want_sweep(links);
-        Ok(id)
+        Ok(self.hub.publish(channel, from, Data::Json(data))?.cursor().to_string())
     }
 
-    /// Has old messages looked for, as long as there are any. A server at rest wakes for nothing.
-    pub(super) fn want_sweep(&mut self, links: &mut Links) {
-        if !std::mem::replace(&mut self.sweeping, true) {
-            links.set_timer(links.now().after(SWEEP_MS), Timer::Sweep.key());
-        }
-    }
-
-    pub(super) fn sweep(&mut self, links: &mut Links) {
+    pub(super) fn sweep(&mut self) {
         self.sweeping = false;
         self.hub.sweep(SWEEP_CHANNELS);
-        if self.hub.bytes() > 0 {
-            self.want_sweep(links);
-        }
     }
 
     // What an application may do; `Ctx` says what each of these means.
@@ -321,7 +315,7 @@ impl Hall {
     pub(super) fn send_message(&mut self, links: &mut Links, client: ClientId, message: Message<'_>) -> bool {
         let Some(held) = self.clients.get(client) else { return false };
         let (Some(id), Transport::Raw) = (held.conn, held.transport) else { return false };
-        if !links.is_open(id) {
+        if links.queued(id) > SEND_QUEUE_BYTES_MAX || !links.is_open(id) {
             return false;
         }
         let (opcode, payload) = match message {
@@ -381,7 +375,7 @@ impl Hall {
 
     pub(super) fn author(&self, channel: &str, id: &str) -> Option<String> {
         let cursor = Cursor::parse(id).filter(|cursor| cursor.epoch == self.hub.epoch())?;
-        let message = self.hub.history(channel, Some(cursor.seq + 1), 1).pop()?;
+        let message = self.hub.history(channel, Some(cursor.seq.saturating_add(1)), 1).pop()?;
         let text = std::str::from_utf8(message.json()).ok().filter(|_| message.seq() == cursor.seq)?;
         Command::members(text).ok()?.optional_string("from").ok()?
     }

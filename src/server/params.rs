@@ -6,7 +6,8 @@ use super::client::Sid;
 use super::refusal::Refusal;
 use crate::hub::Cursor;
 use crate::limits::{
-    CALLBACK_DEFAULT, HEARTBEAT_S_MAX, HEARTBEAT_S_MIN, LAST_MAX, PAD_BYTES_MAX, WAIT_S_DEFAULT, WAIT_S_MAX,
+    CALLBACK_DEFAULT, HEARTBEAT_S_MAX, HEARTBEAT_S_MIN, LAST_MAX, PAD_BYTES_MAX, SUBSCRIPTIONS_MAX,
+    WAIT_S_DEFAULT, WAIT_S_MAX,
 };
 use crate::wire::http::Head;
 use crate::wire::script;
@@ -57,7 +58,7 @@ impl Params {
             position: Position::Now,
             sid: None,
             wait_s: WAIT_S_DEFAULT,
-            heartbeat_s: heartbeat_s as u16,
+            heartbeat_s: heartbeat_s.clamp(HEARTBEAT_S_MIN, HEARTBEAT_S_MAX) as u16,
             pad: 0,
             callback: CALLBACK_DEFAULT.to_owned(),
         };
@@ -102,7 +103,8 @@ impl Params {
     }
 
     fn add_channel(&mut self, channel: String) {
-        if !self.channels.contains(&channel) {
+        // Beyond this many the request is refused anyway, and repeats need not be looked for.
+        if self.channels.len() > SUBSCRIPTIONS_MAX || !self.channels.contains(&channel) {
             self.channels.push(channel);
         }
     }

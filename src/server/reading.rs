@@ -12,8 +12,8 @@ use super::params::{Params, Position};
 use super::refusal::Refusal;
 use super::session::{Held, Reply};
 use super::transport::Transport;
-use crate::hub::Start;
-use crate::limits::{IFRAME_PAD_BYTES_MIN, SOCKET_BEAT_S};
+use crate::hub::{self, Start};
+use crate::limits::{COMMAND_BYTES_MAX, IFRAME_PAD_BYTES_MIN, SOCKET_BEAT_S};
 use crate::reactor::{ConnId, Links};
 use crate::wire::http::Version;
 use crate::wire::response::{Length, Response};
@@ -37,11 +37,12 @@ impl Server {
             ));
         }
         let params = Params::parse(&request.target, request.head, self.hall.config.heartbeat_s)?;
+        let accept = if transport == Transport::WebSocket { Some(accept(request)?) } else { None };
+        self.hall.check_channels(&params)?;
         if reply.head_only {
             self.hall.answer_head_only(links, id, reply, transport);
             return Ok(());
         }
-        let accept = if transport == Transport::WebSocket { Some(accept(request)?) } else { None };
         let client = self.enter(links, transport, &params, request)?;
         if !self.hall.clients.is_present(client) {
             return Err(Refusal::new(403, "dismissed", "The application has sent this client away."));
@@ -56,8 +57,9 @@ impl Server {
         match accept {
             Some(accept) => {
                 handshake::emit(accept, None, &mut out);
-                let message_bytes = self.hall.config.message_bytes as u32;
-                self.hall.session(id).upgrade(message_bytes);
+                // A command is a message and a little around it.
+                let bytes = self.hall.config.bounds.message_bytes.saturating_add(COMMAND_BYTES_MAX);
+                self.hall.session(id).upgrade(short(bytes));
             }
             None => {
                 self.hall.emit(reply, false, Length::Close, stream_head(transport), &mut out);
@@ -82,8 +84,8 @@ impl Server {
         let mut out = Vec::new();
         handshake::emit(accept, None, &mut out);
         links.send(id, out);
-        let message_bytes = self.hall.config.message_bytes as u32;
-        self.hall.session(id).upgrade(message_bytes);
+        let bytes = self.hall.config.message_bytes;
+        self.hall.session(id).upgrade(short(bytes));
         self.hall.attach(client, id, Transport::Raw);
         if let Some(client) = self.hall.clients.get_mut(client) {
             client.heartbeat_s = SOCKET_BEAT_S;
@@ -119,7 +121,7 @@ impl Server {
         }
         // One client, one connection: the older one is told that it was replaced.
         if let Some(old) = self.hall.clients.get(client).and_then(|held| held.conn) {
-            self.hall.replace(links, old);
+            self.hall.bye(links, old, "replaced");
         }
         Ok(client)
     }
@@ -135,6 +137,15 @@ impl Server {
 }
 
 impl Hall {
+    /// Refuses channels that can't be read, before anything is changed for them.
+    fn check_channels(&self, params: &Params) -> Result<(), Refusal> {
+        if params.channels.len() > self.config.bounds.subscriptions {
+            return Err(hub::Refusal::TooManySubscriptions.into());
+        }
+        let is_bad = params.channels.iter().any(|name| !hub::is_channel_name(name));
+        if is_bad { Err(hub::Refusal::BadChannelName.into()) } else { Ok(()) }
+    }
+
     /// Subscribes a client to what it asked for, from where it asked. Returns the gaps that it must be told
     /// of before anything else.
     fn set_channels(&mut self, client: ClientId, params: &Params) -> Result<Vec<Object>, Refusal> {
@@ -150,10 +161,7 @@ impl Hall {
                 self.hub.unsubscribe(reader, &name);
             }
             for name in &params.channels {
-                if let Err(refusal) = self.hub.subscribe(reader, name, start) {
-                    self.remove(client);
-                    return Err(refusal.into());
-                }
+                self.hub.subscribe(reader, name, start)?;
             }
         }
         if !is_lost {
@@ -192,8 +200,11 @@ impl Hall {
         let callback = (transport == Transport::Jsonp).then(|| params.callback.clone());
         let held = Held { reply: reply.clone(), callback };
         let is_behind = self.reader(client).is_some_and(|reader| self.hub.is_behind(reader));
-        // Without a cursor there is nothing to wait after: the answer is the cursor to go on from.
-        let at_once = params.wait_s == 0 || params.position == Position::Now || is_behind || !gaps.is_empty();
+        // Without a cursor there is nothing to wait after, without a channel nothing to wait for: the answer
+        // is the cursor, or the sid, to go on from.
+        let can_wait = params.wait_s > 0 && matches!(params.position, Position::After(_));
+        let reads = self.reader(client).is_some_and(|reader| self.hub.subscriptions(reader).next().is_some());
+        let at_once = !can_wait || !reads || is_behind || !gaps.is_empty();
         self.attach(client, id, transport);
         if at_once {
             let response = self.poll_response(client, &held, gaps, None);
@@ -238,16 +249,6 @@ impl Hall {
         links.send(id, out);
         links.set_deadline(id, links.now().after(u64::from(params.heartbeat_s) * 1000));
         self.pump(links, client);
-    }
-
-    /// Ends the older of two connections of one client.
-    fn replace(&mut self, links: &mut Links, id: ConnId) {
-        if self.sessions[id.slot()].is_held() {
-            let bye = Object::event("bye").string("why", "replaced").number("retry", self.retry_ms());
-            self.end_poll(links, id, Some(&bye));
-        } else {
-            self.bye(links, id, "replaced");
-        }
     }
 
     /// A HEAD of a stream: its fields, and the end.
@@ -306,4 +307,9 @@ fn preamble(transport: Transport, params: &Params, out: &mut Vec<u8>) {
         Transport::Iframe => script::preamble(out, &params.callback, params.pad.max(IFRAME_PAD_BYTES_MIN)),
         _ => {}
     }
+}
+
+/// A bound of a command line, as short as it is kept for each connection.
+fn short(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }

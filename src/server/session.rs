@@ -185,6 +185,11 @@ impl Session {
                     self.go(State::Answering);
                     Ok(Some(Incoming::Head(head.to_vec())))
                 }
+                // The empty lines that old clients send after a body begin nothing (RFC 9112, section 2.2).
+                None if !scanner.has_begun() && input.ends_with(b"\n") => {
+                    *input = &[];
+                    Ok(None)
+                }
                 None => {
                     self.go(State::Head(Box::new((scanner, input.to_vec()))));
                     *input = &[];

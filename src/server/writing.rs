@@ -10,12 +10,13 @@ use super::app::{ClientId, Ctx};
 use super::client::Sid;
 use super::command::Command;
 use super::hall::Hall;
-use super::object::{Object, join};
+use super::object::Object;
 use super::params::{self, Position};
 use super::refusal::Refusal;
 use crate::hub::{Data, Once, Published};
 use crate::limits::{
     COMMANDS_PER_SEND_MAX, HISTORY_BYTES_MAX, HISTORY_DEFAULT, HISTORY_MAX, KEY_BYTES_MAX, LAST_MAX,
+    SEND_REPLY_BYTES_MAX,
 };
 use crate::reactor::Links;
 use crate::wire::response::Response;
@@ -41,10 +42,21 @@ impl Server {
             let sentence = format!("Send at most {COMMANDS_PER_SEND_MAX} commands at once.");
             return Err(Refusal::new(413, "too_many_commands", sentence));
         }
-        let replies: Vec<Object> =
-            commands.iter().map(|command| self.command(links, client, command.get())).collect();
         let mut body = vec![b'['];
-        join(&mut body, replies.iter().map(Object::as_bytes));
+        for (index, command) in commands.iter().enumerate() {
+            if index > 0 {
+                body.push(b',');
+            }
+            let reply = if body.len() > SEND_REPLY_BYTES_MAX {
+                let sentence = "The replies before this one are too long together; send this again alone.";
+                let reference = Command::parse(command.get()).map(|command| command.reference().to_vec());
+                let refusal = Refusal::new(413, "too_much", sentence);
+                reply(&reference.unwrap_or(b"null".to_vec()), Err(refusal))
+            } else {
+                self.command(links, client, command.get())
+            };
+            body.extend_from_slice(reply.as_bytes());
+        }
         body.push(b']');
         Ok(Response::json(200, body))
     }
@@ -64,17 +76,12 @@ impl Server {
 
     /// Carries out one command and says how it went. It never fails: what is wrong is in the reply.
     pub(super) fn command(&mut self, links: &mut Links, client: ClientId, text: &str) -> Object {
-        let reply = Object::event("reply");
-        let command = match Command::parse(text) {
-            Ok(command) => command,
-            Err(refusal) => {
-                return reply.raw("ref", b"null").boolean("ok", false).object("error", &refusal.to_object());
+        match Command::parse(text) {
+            Ok(command) => {
+                let answer = self.execute(links, client, &command);
+                reply(command.reference(), answer)
             }
-        };
-        let reply = reply.raw("ref", command.reference());
-        match self.execute(links, client, &command) {
-            Ok(answer) => reply.boolean("ok", true).members(&answer),
-            Err(refusal) => reply.boolean("ok", false).object("error", &refusal.to_object()),
+            Err(refusal) => reply(b"null", Err(refusal)),
         }
     }
 
@@ -129,7 +136,8 @@ impl Server {
             (None, Some(last)) => Position::Last(last.min(u64::from(LAST_MAX)) as u32),
             (None, None) => Position::Now,
         };
-        let Some(reader) = self.hall.reader(client) else { return Ok(Object::new()) };
+        let mut answer = Object::new().string("ch", &channel);
+        let Some(reader) = self.hall.reader(client) else { return Ok(answer) };
         // A second subscribe without a start must not skip what is still under way from the first.
         let is_subscribed = self
             .hall
@@ -140,7 +148,9 @@ impl Server {
             let (start, is_lost) = self.hall.start_of(position);
             let id = self.hall.hub.subscribe(reader, &channel, start)?;
             if is_lost {
+                // In the reply, since a poller has no stream to be told on.
                 let gap = self.hall.gap(id, "restarted", &self.hall.cursor(0));
+                answer = answer.object("gap", &gap);
                 self.hall.send(links, client, &gap);
             }
             if let Some(conn) = self.hall.clients.get(client).and_then(|held| held.conn) {
@@ -148,8 +158,8 @@ impl Server {
                 links.want_drain(conn);
             }
         }
-        let cursor = self.hall.cursor(self.hall.hub.head());
-        Ok(Object::new().string("ch", &channel).string("cursor", &cursor))
+        let cursor = self.hall.cursor(self.hall.hub.position(reader));
+        Ok(answer.string("cursor", &cursor))
     }
 
     fn publish(
@@ -165,11 +175,16 @@ impl Server {
         let user = self.hall.user(client).map(str::to_owned);
         let from = user.as_deref();
         match key {
-            None => Ok(Object::new().string("id", &self.hall.publish(links, &channel, from, &data)?)),
+            None => Ok(Object::new().string("id", &self.hall.publish(&channel, from, &data)?)),
             Some(key) => {
                 // A client that has lost its sid comes back as another one, so its key can't belong to that.
-                let scope = from.map_or_else(|| "anonymous".to_owned(), |user| format!("user {user}"));
-                self.hall.publish_once(links, &channel, from, &scope, &key, Data::Json(&data))
+                // Two that nobody knows by name may both count from 1; what they say tells them apart.
+                let scope = match from {
+                    Some(user) => format!("user {user}"),
+                    None => format!("anonymous {}", String::from_utf8_lossy(&data)),
+                };
+                let once = Once { scope: &scope, key: &key, is_back_end: false };
+                self.hall.publish_once(&channel, from, once, Data::Json(&data))
             }
         }
     }
@@ -179,18 +194,15 @@ impl Hall {
     /// Publishes unless the same key was published before; the answer is then the first one's.
     pub(super) fn publish_once(
         &mut self,
-        links: &mut Links,
         channel: &str,
         from: Option<&str>,
-        scope: &str,
-        key: &str,
+        once: Once<'_>,
         data: Data<'_>,
     ) -> Result<Object, Refusal> {
-        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+        if once.key.is_empty() || once.key.len() > KEY_BYTES_MAX {
             return Err(Refusal::bad_value("key", &format!("a string of 1 to {KEY_BYTES_MAX} bytes")));
         }
-        let Published { seq, repeated } = self.hub.publish_once(channel, from, Once { scope, key }, data)?;
-        self.want_sweep(links);
+        let Published { seq, repeated } = self.hub.publish_once(channel, from, once, data)?;
         let answer = Object::new().string("id", &self.cursor(seq));
         Ok(if repeated { answer.boolean("repeated", true) } else { answer })
     }
@@ -237,6 +249,14 @@ impl Hall {
             .string("ch", channel)
             .array("messages", messages.iter().map(|message| message.json()))
             .boolean("more", more))
+    }
+}
+
+fn reply(reference: &[u8], answer: Result<Object, Refusal>) -> Object {
+    let reply = Object::event("reply").raw("ref", reference);
+    match answer {
+        Ok(answer) => reply.boolean("ok", true).members(&answer),
+        Err(refusal) => reply.boolean("ok", false).object("error", &refusal.to_object()),
     }
 }
 

@@ -25,6 +25,10 @@ const NAMES_KEPT = 20; // names of this browser whose secrets are kept
 const GROUP_MS = 5 * 60_000; // messages of one person this close together share one name
 const TYPES = ["welcome", "message", "presence", "gap", "heartbeat", "bye", "reply"];
 
+// Where the way is not to be had (a proxy that knows no WebSocket, one that holds back streams), the next one
+// is tried, until one has worked. What a person chose stays chosen.
+const FALLBACKS = { websocket: "sse", sse: "longpoll" };
+
 const $ = (id) => document.getElementById(id);
 const ui = Object.fromEntries(
   ["room", "state", "transport", "online", "count", "log", "messages", "empty", "newest", "notice",
@@ -39,6 +43,7 @@ let cursor = null; // where to go on
 let seen = { epoch: "", seq: 0 }; // the last message shown
 let beatMs = 30_000; // replaced by every welcome
 let tries = 0; // links lost since one last worked
+let settled = false; // a way has worked, or was chosen
 let link = null; // the one link that may speak
 let retryTimer = 0;
 let watchdog = 0;
@@ -170,8 +175,13 @@ function drop() {
 
 function lost(why, retry) {
   const { message = why, retryMs = retry, final = false } = why instanceof Error ? why : {};
+  const next = settled ? null : FALLBACKS[ui.transport.value];
   drop();
   if (final) return show("off", message);
+  if (next) {
+    ui.transport.value = next;
+    return connect();
+  }
   const limit = Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** tries++);
   const delay = retryMs ?? limit * (0.5 + Math.random() / 2);
   show("retrying", message);
@@ -219,7 +229,7 @@ function takeBody(body) {
 function enter(given) {
   const known = given === sid;
   sid = given;
-  link.welcomed = true;
+  link.welcomed = settled = true;
   show("live");
   ui.empty.hidden = ui.messages.childElementCount > 0;
   if (!nick) showForm();
@@ -536,7 +546,7 @@ ui.room.textContent = room;
 ui.nick.value = stored("localStorage").nick ?? "";
 document.title = `${room} · encke`;
 
-ui.transport.addEventListener("change", () => { tries = 0; connect(); });
+ui.transport.addEventListener("change", () => { settled = true; tries = 0; connect(); });
 ui.join.addEventListener("submit", (e) => {
   e.preventDefault();
   const name = ui.nick.value.trim();

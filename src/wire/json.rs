@@ -7,11 +7,15 @@
 //!
 //! Read first: RFC 8259, sections 7 and 8.2; HTML, section 4.12.1.3 (restrictions for contents of scripts).
 
+use crate::limits::JSON_DEPTH_MAX;
+
 /// Why a text has no canonical form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadJson {
     /// `\ud800` to `\udfff` without its other half: no reader of UTF-8 could be told what that is.
     LoneSurrogate,
+    /// Arrays and objects deeper inside one another than `JSON_DEPTH_MAX`.
+    TooDeep,
     /// A string or an escape that never ends: the text was not JSON to begin with.
     CutShort,
 }
@@ -20,8 +24,17 @@ pub enum BadJson {
 pub fn compact(raw: &str) -> Result<Vec<u8>, BadJson> {
     let mut out = Vec::with_capacity(raw.len());
     let mut rest = raw.as_bytes();
+    let mut depth = 0_usize;
     while let Some((&octet, tail)) = rest.split_first() {
         rest = tail;
+        match octet {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > JSON_DEPTH_MAX {
+            return Err(BadJson::TooDeep);
+        }
         match octet {
             // RFC 8259, section 2: the only insignificant white space there is.
             b' ' | b'\t' | b'\n' | b'\r' => {}
@@ -137,6 +150,15 @@ fn code_unit(escape: &[u8]) -> Result<u32, BadJson> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn depth_has_a_bound() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(compact(&nested(JSON_DEPTH_MAX)).is_ok());
+        assert_eq!(compact(&nested(JSON_DEPTH_MAX + 1)), Err(BadJson::TooDeep));
+        assert!(compact(&format!("[{}]", vec!["[]"; 500].join(","))).is_ok(), "wide is not deep");
+        assert!(compact(&format!("\"{}\"", "[".repeat(500))).is_ok(), "text is not deep");
+    }
 
     fn compacted(raw: &str) -> String {
         let canonical = compact(raw).expect("canonical");

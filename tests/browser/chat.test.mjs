@@ -264,6 +264,23 @@ test("a browser that keeps nothing for pages can chat", { timeout: 60_000 }, asy
   await shows(page, "hello");
 });
 
+test("a page without WebSocket finds another way", { timeout: 60_000 }, async () => {
+  const blocked = class {
+    constructor() { setTimeout(() => (this.onclose ?? this.onerror)({ reason: "" })); }
+    addEventListener() {}
+    close() {}
+  };
+  for (const [names, way] of [[["WebSocket"], "sse"], [["WebSocket", "EventSource"], "longpoll"]]) {
+    const context = await browser.newContext();
+    await context.addInitScript(`for (const name of ${JSON.stringify(names)}) window[name] = ${blocked};`);
+    const page = await openPage({ context });
+    assert.equal(await page.getAttribute("#state", "data-transport"), way);
+    await enter(page, way);
+    await say(page, `over ${way}`);
+    await shows(page, `over ${way}`);
+  }
+});
+
 test("JSONP that is switched off is named", { timeout: 60_000 }, async () => {
   await server.stop();
   server = await startServer();

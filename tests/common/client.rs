@@ -187,6 +187,13 @@ impl Client {
         self.ask("POST", path, "", body.as_ref())
     }
 
+    /// See [`Running::settle`](super::Running::settle).
+    #[track_caller]
+    pub fn settle(&mut self) {
+        self.get("/healthz");
+        self.get("/healthz");
+    }
+
     /// Makes the connection a WebSocket.
     #[track_caller]
     pub fn upgrade(&mut self, path: &str, fields: &str) -> Response {

@@ -18,12 +18,19 @@ pub struct World {
     wall_ms: AtomicI64,
     frozen: AtomicBool,
     no_descriptor: AtomicBool,
+    /// How often the server has looked at the clock.
+    looks: AtomicU64,
 }
 
 impl World {
     /// Moves the monotonic clock on. The server sees it in its next turn.
     pub fn skip(&self, ms: u64) {
         self.skipped_ms.fetch_add(ms, SeqCst);
+    }
+
+    /// How often the server has looked at the clock. One look more, and it has seen what was changed before.
+    pub fn looks(&self) -> u64 {
+        self.looks.load(SeqCst)
     }
 
     /// Moves the wall clock alone, in either direction.
@@ -34,6 +41,11 @@ impl World {
     /// Stops the monotonic clock but for [`World::skip`]: whatever happens now does not happen for a timeout.
     pub fn freeze(&self) {
         self.frozen.store(true, SeqCst);
+    }
+
+    /// Lets it run again.
+    pub fn thaw(&self) {
+        self.frozen.store(false, SeqCst);
     }
 
     /// Takes all descriptors from accepting, or gives them back.
@@ -70,10 +82,13 @@ impl Io for Machine {
     type Stream = <Kernel as Io>::Stream;
 
     fn now(&mut self) -> (Instant, u64) {
+        self.world.looks.fetch_add(1, SeqCst);
         let (now, wall) = self.kernel.now();
         let mut now = now.as_millis();
         if self.world.frozen.load(SeqCst) {
             now = *self.frozen_at.get_or_insert(now);
+        } else {
+            self.frozen_at = None;
         }
         let wall = wall.saturating_add_signed(self.world.wall_ms.load(SeqCst));
         (Instant::from_millis(now + self.world.skipped_ms.load(SeqCst)), wall)

@@ -20,8 +20,9 @@ pub mod stories;
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use encke::chat::Chat;
 use encke::reactor::Reactor;
@@ -38,6 +39,8 @@ pub struct Running {
     pub address: SocketAddr,
     pub world: Arc<World>,
     stopper: Stopper,
+    /// Closed when the server's thread has ended.
+    end: Receiver<()>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -55,8 +58,10 @@ pub fn serve_app(
     change(&mut config);
     let world = Arc::new(World::default());
     let (report, started) = mpsc::channel();
+    let (alive, end) = mpsc::channel();
     let seen = Arc::clone(&world);
     let thread = std::thread::spawn(move || {
+        let _alive = alive;
         let machine = Machine::listen(seen);
         report.send((machine.address(), machine.stopper())).expect("the test waits for it");
         let mut server = Server::new(config, app(), Box::new(entropy));
@@ -70,7 +75,7 @@ pub fn serve_app(
         reactor.run(&mut server).expect("the kernel polls");
     });
     let (address, stopper) = started.recv().expect("it listens");
-    Running { address, world, stopper, thread: Some(thread) }
+    Running { address, world, stopper, end, thread: Some(thread) }
 }
 
 impl Running {
@@ -79,20 +84,28 @@ impl Running {
         self.stopper.stop();
     }
 
-    /// Waits for its end.
+    /// Waits for its end, which must not take long.
+    #[track_caller]
     pub fn join(mut self) {
+        let end = self.end.recv_timeout(Duration::from_secs(5));
+        assert_eq!(end, Err(RecvTimeoutError::Disconnected), "it does not end");
         self.thread.take().expect("not joined yet").join().expect("the server ends in good order");
     }
 
     /// Lets `ms` milliseconds of the server's time pass at once, and a tick of its timers more.
     pub fn skip(&self, ms: u64) {
         self.world.skip(ms + 100);
-        self.wake();
+        let seen = self.world.looks();
+        // It may be in the middle of a turn that began before; somebody knocks until another one has begun.
+        while self.world.looks() == seen {
+            drop(TcpStream::connect(self.address).expect("it listens"));
+        }
     }
 
-    /// Has the server go through a turn: somebody knocks and runs away.
-    pub fn wake(&self) {
-        drop(TcpStream::connect(self.address));
+    /// Waits until the server has read all that was sent to it before, over whichever connection: the second
+    /// of two requests is read in a turn that began after the first was answered.
+    pub fn settle(&self) {
+        self.connect().settle();
     }
 
     /// A new connection.
@@ -134,6 +147,8 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // However the test ended, this does: by its time if not by itself.
+        self.world.thaw();
         self.stop();
         let Some(thread) = self.thread.take() else { return };
         let ended = thread.join();

@@ -161,7 +161,7 @@ pub fn bye_on_shutdown(way: Way) {
     let mut reader = Reader::open(&server, way, "ch=a");
     reader.ask();
     // The poll is known to be held once something behind it is answered.
-    assert_eq!(server.get("/healthz").status, 200);
+    server.settle();
     server.stop();
     let bye = reader.event_of("bye");
     assert_eq!(bye["why"], "shutdown");
@@ -171,6 +171,7 @@ pub fn bye_on_shutdown(way: Way) {
         assert_eq!(reader.retry, Some(retry));
     }
     reader.expect_end("shutdown");
+    drop(reader);
     server.join();
 }
 
@@ -220,7 +221,7 @@ pub fn a_second_connection_replaces_the_first(way: Way) {
     let server = server();
     let mut first = Reader::open(&server, way, "ch=a");
     first.ask();
-    assert_eq!(server.get("/healthz").status, 200);
+    server.settle();
     let query = format!("sid={}&since={}", first.sid, first.cursor);
     let mut second = Reader::open(&server, if way.is_poll() { Way::Sse } else { way }, &query);
     assert_eq!(first.event_of("bye")["why"], "replaced");
@@ -384,7 +385,7 @@ pub fn heartbeats_in_silence(way: Way) {
     if way.is_poll() {
         // The answer to a poll is the sign of life.
         reader.ask();
-        assert_eq!(server.get("/healthz").status, 200);
+        server.settle();
         server.skip(5_000);
         let response = reader.client.response();
         assert_eq!(reader.take_poll(&response)["events"], json!([]));
