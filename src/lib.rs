@@ -19,19 +19,20 @@
 //!
 //! # The path of one message
 //!
-//! 1. Somebody sends `{"op":"publish","ch":"lobby","data":"hi"}` in a WebSocket frame. The kernel says that
-//!    a socket is readable; [`reactor`] reads it into the one buffer of the program and hands the bytes to the
-//!    [`server`], as [`Handler::on_read`](reactor::Handler::on_read).
-//! 2. The connection's session gives them to the frame parser of [`wire`], which gives back a text
-//!    message. It is read as a command, [`App`](server::App) is asked whether this client may publish there,
-//!    and the data, brought into its one canonical spelling, goes to the [`hub`].
+//! 1. Somebody sends `{"op":"publish","ch":"lobby","data":"hi"}` in a WebSocket frame. The kernel says
+//!    that a socket is readable; [`reactor`] reads it into the one buffer of the program and hands the
+//!    bytes to the [`server`], as [`Handler::on_read`](reactor::Handler::on_read).
+//! 2. The connection's session gives them to the frame parser of [`wire`], which gives back a text message.
+//!    It is read as a command, [`App`](server::App) is asked whether this client may publish there, and the
+//!    data, brought into its one canonical spelling, goes to the [`hub`].
 //! 3. The hub gives it the next number of the log and puts it into the ring of its channel, where it stays
 //!    until count, bytes or age push it out. Nobody is told yet; the channel is only marked.
-//! 4. At the end of the turn the hub names those who are due, one after the other, and the server queues for
-//!    each the message's image: the frame, the event or the script call that it is on that transport, made
-//!    once for all of them. Ten messages of one turn become one run of bytes.
+//! 4. At the end of the turn the hub names those who are due, one after the other, and the server queues
+//!    for each the message's image: the frame, the event or the script call that it is on that transport,
+//!    made once for all of them. Ten messages of one turn become one run of bytes.
 //! 5. The reactor writes each outbox out. A socket that takes no more is left alone; its reader stays behind
-//!    in the log and takes the next messages from there when it has drained. A poll that was held is answered.
+//!    in the log and takes the next messages from there when it has drained. A poll that was held is
+//!    answered.
 //!
 //! # Five ideas
 //!
@@ -41,8 +42,8 @@
 //!   reading cost what ten thousand silent ones do.
 //! - **Encode once.** Nothing is encoded or copied for each receiver.
 //! - **One turn, fixed phases.** Everything has a budget, and what a budget stopped is remembered.
-//! - **One file touches the machine.** All else takes bytes and a time, so the whole server runs under a seed:
-//!   see `tests/simulation.rs`.
+//! - **One file touches the machine.** All else takes bytes and a time, so the whole server runs under a
+//!   seed: see `tests/simulation.rs`.
 //!
 //! # Where to begin
 //!

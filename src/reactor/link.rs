@@ -375,8 +375,8 @@ impl Links {
         self.want_write(id);
     }
 
-    /// Replaces the connection's one deadline. [`Instant::NEVER`] takes it away. Does nothing once the end was
-    /// asked for: the time for that is the reactor's.
+    /// Replaces the connection's one deadline. [`Instant::NEVER`] takes it away. Does nothing once the end
+    /// was asked for: the time for that is the reactor's.
     ///
     /// A later deadline costs a store: the entry in the wheel stays, and when it comes out it is put in
     /// again for what is left.

@@ -38,8 +38,8 @@ impl Hall {
         Err(Refusal::new(401, "unauthorized", sentence).with_field("WWW-Authenticate", "Bearer"))
     }
 
-    /// Without a key everybody may publish. Looking in and clearing is for those on this machine, and nobody's
-    /// inbox is open to someone who has shown nothing.
+    /// Without a key everybody may publish. Looking in and clearing is for those on this machine, and
+    /// nobody's inbox is open to someone who has shown nothing.
     fn authorize_stranger(&self, route: &Route) -> Result<(), Refusal> {
         let is_inbox = matches!(route, Route::Channel(name) | Route::History(name) if name.starts_with('@'));
         let is_publish = matches!(route, Route::Publish(_) | Route::PublishMany);

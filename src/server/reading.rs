@@ -57,8 +57,9 @@ impl Server {
         match accept {
             Some(accept) => {
                 handshake::emit(accept, None, &mut out);
-                // A command is a message and a little around it.
-                let bytes = self.hall.config.bounds.message_bytes.saturating_add(COMMAND_BYTES_MAX);
+                // A command is a message, which escapes may have made twice as long, and a little around it.
+                let bytes = self.hall.config.bounds.message_bytes.saturating_mul(2);
+                let bytes = bytes.saturating_add(COMMAND_BYTES_MAX);
                 self.hall.session(id).upgrade(short(bytes));
             }
             None => {
