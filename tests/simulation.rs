@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use acts::{Plan, draw_config, publish_again, publish_to};
 use encke::limits::{LINGER_MS, STOP_MS};
-use scene::Scene;
+use scene::{Line, Scene};
 use sim::client::Transport;
 use sim::kernel::Faults;
 use sim::rng::Rng;
@@ -68,10 +68,7 @@ fn run(seed: u64) -> u64 {
 /// All faults end. Every reader must catch up with a last message in each of its channels.
 fn heal(scene: &mut Scene) {
     scene.world().faults = Faults::default();
-    for line in &mut scene.lines {
-        (line.conn.read_max, line.conn.write_max) = (usize::MAX, usize::MAX);
-        (line.conn.stalled_until, line.conn.pace_ms) = (0, 0);
-    }
+    scene.lines.iter_mut().for_each(Line::hurry);
     // Those who only crowd the table leave it, and what was refused or cut off before now comes to its end.
     let others: Vec<usize> =
         (0..scene.lines.len()).filter(|place| scene.lines[*place].reader.is_none()).collect();

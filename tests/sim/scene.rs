@@ -86,6 +86,7 @@ pub(crate) struct Line {
     pub(crate) pings: VecDeque<Vec<u8>>,
     /// We have done something after which the server may end a stream without a word.
     pub(crate) ending: bool,
+    was_slow: bool,
     bye: bool,
     /// A poll has been answered: when the next one is sent.
     poll_at: Option<u64>,
@@ -103,6 +104,7 @@ impl Line {
             commands: BTreeMap::new(),
             pings: VecDeque::new(),
             ending: false,
+            was_slow: false,
             bye: false,
             poll_at: None,
             dies_within: None,
@@ -112,7 +114,14 @@ impl Line {
 
     /// Whether it has ever kept the server waiting.
     fn is_slow(&self) -> bool {
-        self.conn.read_max < usize::MAX || self.conn.stalled_until > 0
+        self.was_slow || self.conn.read_max < usize::MAX || self.conn.stalled_until > 0
+    }
+
+    /// From here on it reads and writes whatever there is.
+    pub(crate) fn hurry(&mut self) {
+        self.was_slow = self.is_slow();
+        (self.conn.read_max, self.conn.write_max) = (usize::MAX, usize::MAX);
+        (self.conn.stalled_until, self.conn.pace_ms) = (0, 0);
     }
 
     /// Whether it is a stream or a WebSocket that can be used in both directions.
@@ -399,8 +408,9 @@ impl Scene {
                 let is_stream =
                     line.reader.is_some() && line.conn.role != Use::Asking && line.poll_at.is_none();
                 let is_poll = matches!(line.conn.role, Use::Reading(transport) if transport.is_poll());
-                // A poll's connection may be closed between two polls, and the next one cross that on its way.
-                let told = line.bye || line.ending || is_poll;
+                // A poll's connection may be closed between two polls, and the next one cross that on its way. One
+                // that does not read for minutes is given up, and can't be told.
+                let told = line.bye || line.ending || is_poll || line.is_slow();
                 assert!(told || !is_stream, "a stream ended without a goodbye: {line:?}");
             }
             Heard::Reset => assert!(!self.healed || self.lines[place].ending, "reset though all is well"),
