@@ -20,7 +20,7 @@ use sim::kernel::Faults;
 use sim::rng::Rng;
 
 /// Runs of a test that nobody asked more of: what fits into twenty seconds without an optimiser.
-const SEEDS_DEFAULT: u64 = 100;
+const SEEDS_DEFAULT: u64 = 400;
 
 /// Steps of one run before everything is healed.
 const STEPS: usize = 100;

@@ -148,6 +148,15 @@ impl Hub {
         }
     }
 
+    /// Where a reader stands in one channel: it was told of all that the channel had up to this number, or
+    /// did not ask for it. None if it doesn't read that channel.
+    #[must_use]
+    pub fn position_in(&self, reader: ReaderId, name: &str) -> Option<u64> {
+        let subscriptions = &self.reader(reader).subscriptions;
+        let place = subscriptions.place_of(*self.names.get(name)? as usize)?;
+        Some(subscriptions.as_slice()[place].position)
+    }
+
     /// Moves all subscriptions of a reader to `start`.
     pub fn seek(&mut self, reader: ReaderId, start: Start) {
         for place in 0..self.reader(reader).subscriptions.as_slice().len() {

@@ -140,11 +140,7 @@ impl Server {
         let mut answer = Object::new().string("ch", &channel);
         let Some(reader) = self.hall.reader(client) else { return Ok(answer) };
         // A second subscribe without a start must not skip what is still under way from the first.
-        let is_subscribed = self
-            .hall
-            .hub
-            .find(&channel)
-            .is_some_and(|id| self.hall.hub.subscriptions(reader).any(|own| own == id));
+        let is_subscribed = self.hall.hub.position_in(reader, &channel).is_some();
         if !(is_subscribed && position == Position::Now) {
             let (start, is_lost) = self.hall.start_of(position);
             let id = self.hall.hub.subscribe(reader, &channel, start)?;
@@ -159,8 +155,12 @@ impl Server {
                 links.want_drain(conn);
             }
         }
-        let cursor = self.hall.cursor(self.hall.hub.position(reader));
-        Ok(answer.string("cursor", &cursor))
+        // From where on this channel is told, and where to go on from if the connection is lost now: other
+        // channels may have more to tell from before.
+        let hub = &self.hall.hub;
+        let position = hub.position(reader);
+        let since = hub.position_in(reader, &channel).unwrap_or(position);
+        Ok(answer.string("since", &self.hall.cursor(since)).string("cursor", &self.hall.cursor(position)))
     }
 
     fn publish(

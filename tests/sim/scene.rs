@@ -458,7 +458,7 @@ impl Scene {
             Command::Publish(nonce) => self.model.refused(*nonce),
             Command::Subscribe(reader, channel) => {
                 assert!(ok, "refused: {reply}");
-                let seq = self.model.seq_of(text(reply, "cursor"));
+                let seq = self.model.seq_of(text(reply, "since"));
                 self.model.readers[*reader].subscribed(channel, seq);
             }
             Command::Other => assert!(ok, "refused: {reply}"),
