@@ -136,8 +136,11 @@ impl Decoder {
 
     /// Moves the next line's bytes from `input`; true when its end was among them.
     fn take_line(&mut self, input: &mut &[u8]) -> Result<bool, TooBig> {
-        if self.after_cr && !input.is_empty() {
-            self.after_cr = false;
+        // A CR at the end of a read is remembered until there is a byte that could be its LF.
+        if input.is_empty() {
+            return Ok(false);
+        }
+        if std::mem::take(&mut self.after_cr) {
             *input = input.strip_prefix(b"\n").unwrap_or(input);
         }
         let end = input.iter().position(|octet| matches!(octet, b'\r' | b'\n'));
@@ -285,6 +288,12 @@ mod tests {
         let stream = "\u{FEFF}data: a\r\rdata: b\r\n\r\ndata: c\n\n\u{FEFF}data: d\n\n";
         let all = decode_all_ways(stream.as_bytes());
         assert_eq!(all, [event("", "message", "a"), event("", "message", "b"), event("", "message", "c")]);
+    }
+
+    #[test]
+    fn a_line_end_cut_in_two_is_one() {
+        let reads: [&[u8]; 3] = [b"data: a\r", b"\ndata: b\r", b"\n\r\n"];
+        assert_eq!(decode(reads), [event("", "message", "a\nb")]);
     }
 
     #[test]
