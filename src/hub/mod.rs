@@ -40,8 +40,6 @@ mod fanout;
 mod keys;
 mod log;
 mod message;
-#[cfg(test)]
-mod model;
 mod presence;
 mod publish;
 mod reader;

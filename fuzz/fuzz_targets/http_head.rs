@@ -1,0 +1,5 @@
+//! Fuzzes request heads; the check is in `tests/fuzzed/http.rs`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzzed::http_head(input));

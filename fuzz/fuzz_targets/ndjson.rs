@@ -1,0 +1,5 @@
+//! Fuzzes lines; the check is in `tests/fuzzed/text.rs`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzzed::ndjson(input));

@@ -1,0 +1,5 @@
+//! Fuzzes the bodies of polls; the check is in `tests/fuzzed/text.rs`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzzed::poll(input));

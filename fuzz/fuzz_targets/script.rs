@@ -1,0 +1,5 @@
+//! Fuzzes the calls of an iframe and of JSONP; the check is in `tests/fuzzed/text.rs`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzzed::script(input));

@@ -1,0 +1,5 @@
+//! Fuzzes whatever a client's frames amount to; the check is in `tests/fuzzed/ws.rs`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzzed::ws_messages(input));

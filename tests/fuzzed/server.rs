@@ -1,0 +1,201 @@
+//! The server as its peers meet it, over the kernel of `memory`: one connection whose bytes are cut anywhere,
+//! and a scene of several with the chat upstairs.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use encke::chat::Chat;
+use encke::hub::Bounds;
+use encke::reactor::Reactor;
+use encke::server::{App, ClientId, Config, Ctx, Message, Request, Response, Server};
+use encke::wire::ws::{self, Opcode};
+
+use super::agreed_roughly;
+use super::memory::{Memory, Peer};
+
+/// Turns after which a server that has nothing new to do must have come to rest.
+const TURNS_MAX: usize = 1000;
+
+/// Bytes of a body or a message here: few, so that the bound is met.
+const MESSAGE_BYTES_MAX: usize = 1000;
+
+/// Requests behind each other, bodies, an upgrade and the frames behind it: the answers are the same however
+/// the bytes arrive, and in the end the connection is closed.
+pub fn session_split(input: &[u8]) {
+    agreed_roughly(input, |pieces| {
+        let config = Config { comet: false, message_bytes: MESSAGE_BYTES_MAX, ..Config::default() };
+        let mut stage = Stage::new(config, Box::new(Echo));
+        let peer = stage.reactor.io().connect();
+        peer.borrow_mut()
+            .queue
+            .extend(pieces.iter().filter(|piece| !piece.is_empty()).map(|piece| piece.to_vec()));
+        peer.borrow_mut().shuts = true;
+        stage.rest();
+        assert!(
+            peer.borrow().is_closed && stage.reactor.links().is_empty(),
+            "the peer has ended, we have not"
+        );
+        let heard = String::from_utf8_lossy(&peer.borrow().heard).into_owned();
+        // Who sends the body in the same breath as the head is not asked to go on.
+        heard.replace("HTTP/1.1 100 Continue\r\n\r\n", "")
+    });
+}
+
+/// Says back what it hears.
+#[derive(Debug)]
+struct Echo;
+
+impl App for Echo {
+    fn on_message(&mut self, ctx: &mut Ctx<'_>, client: ClientId, message: Message<'_>) {
+        ctx.send_message(client, message);
+    }
+
+    fn on_request(&mut self, _ctx: &mut Ctx<'_>, request: &Request<'_>) -> Response {
+        let mut body = format!("{} {} ", request.method(), request.head.target).into_bytes();
+        body.extend_from_slice(request.body);
+        Response::new(200).with_body("application/octet-stream", body)
+    }
+}
+
+/// A scene, one line a doing: a digit says which peer, a letter what it does, the rest with what. `$s` and
+/// `$c` stand for the sid and the cursor that any peer heard last.
+///
+/// ```text
+/// 0u/ws?ch=a           opens a WebSocket
+/// 0w{"op":"who",…}     sends a text frame; b: a binary one
+/// 1g/poll?sid=$s       GET; 1p/publish/a hello: POST; 1mDELETE /channels/a: whatever it says
+/// 2rGET / HT           sends as it is
+/// 3f  3d  3e  3x       stops reading, reads again, shuts its side, resets
+/// 0t5000               so many milliseconds pass
+/// ```
+///
+/// After every turn the server agrees with itself.
+pub fn server(input: &[u8]) {
+    let bounds = Bounds {
+        channels: 6,
+        readers: 8,
+        subscriptions: 3,
+        channel_messages: 5,
+        channel_bytes: 2_000,
+        log_bytes: 6_000,
+        message_kept_ms: 60_000,
+        keys: 4,
+        ..Bounds::default()
+    };
+    let config =
+        Config { connections: 3, bounds, message_bytes: MESSAGE_BYTES_MAX, jsonp: true, ..Config::default() };
+    let mut stage = Stage::new(config, Box::new(Chat::new()));
+    let mut cast: [Option<Rc<RefCell<Peer>>>; 4] = Default::default();
+    for line in input.split(|&byte| byte == b'\n').take(64) {
+        let [who, what, rest @ ..] = line else { continue };
+        let peer = cast[usize::from(*who) % 4].get_or_insert_with(|| stage.reactor.io().connect());
+        if peer.borrow().is_closed {
+            *peer = stage.reactor.io().connect();
+        }
+        let peer = peer.clone();
+        let text = stage.fill_in(&String::from_utf8_lossy(rest));
+        match what {
+            b't' => stage.pass(text.parse().unwrap_or(1_000)),
+            b'f' => peer.borrow_mut().full = true,
+            b'd' => peer.borrow_mut().full = false,
+            b'e' => peer.borrow_mut().shuts = true,
+            b'x' => peer.borrow_mut().resets = true,
+            _ => {
+                let mut out = Vec::new();
+                speak(*what, &text, rest, &mut out);
+                peer.borrow_mut().queue.push_back(out);
+            }
+        }
+        stage.rest();
+        for peer in cast.iter().flatten() {
+            stage.listen(&peer.borrow().heard);
+        }
+    }
+    // All go, and after the longest grace nothing is left of them.
+    for peer in cast.iter().flatten() {
+        peer.borrow_mut().resets = true;
+    }
+    stage.pass(3_600_000);
+    assert!(stage.reactor.links().is_empty());
+}
+
+/// What a peer sends.
+fn speak(what: u8, text: &str, raw: &[u8], out: &mut Vec<u8>) {
+    const KEY: [u8; 4] = [1, 2, 3, 4];
+    const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let plain = |line: &str, fields: &str| format!("{line} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    match what {
+        b'w' => ws::client_frame(true, Opcode::Text, KEY, text.as_bytes(), out),
+        b'b' => ws::client_frame(true, Opcode::Binary, KEY, raw, out),
+        b'c' => ws::client_frame(true, Opcode::Close, KEY, &raw[..raw.len().min(125)], out),
+        b'u' => out.extend_from_slice(plain(&format!("GET {text}"), UPGRADE).as_bytes()),
+        b'g' => out.extend_from_slice(plain(&format!("GET {text}"), "").as_bytes()),
+        b'm' => out.extend_from_slice(plain(text, "").as_bytes()),
+        b'p' => {
+            let (target, body) = text.split_once(' ').unwrap_or((text, ""));
+            let length = body.len();
+            let request =
+                format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}");
+            out.extend_from_slice(request.as_bytes());
+        }
+        _ => out.extend_from_slice(raw),
+    }
+}
+
+/// A server, its loop and its kernel.
+struct Stage {
+    reactor: Reactor<Memory>,
+    server: Server,
+    sid: String,
+    cursor: String,
+}
+
+impl Stage {
+    fn new(config: Config, app: Box<dyn App>) -> Stage {
+        let mut count = 0_u8;
+        let entropy = move |bytes: &mut [u8]| {
+            count = count.wrapping_add(1);
+            bytes.fill(count);
+        };
+        let server = Server::new(config, app, Box::new(entropy));
+        Stage { reactor: Reactor::new(Memory::default()), server, sid: String::new(), cursor: String::new() }
+    }
+
+    /// Turns until there is nothing left to do but to wait.
+    fn rest(&mut self) {
+        for _ in 0..TURNS_MAX {
+            self.reactor.turn(&mut self.server).expect("this kernel has no faults");
+            self.server.audit(self.reactor.links());
+            if self.reactor.io().is_asleep {
+                return;
+            }
+        }
+        panic!("it spins");
+    }
+
+    /// Lets time pass, in steps in which timers find each other.
+    fn pass(&mut self, ms: u64) {
+        let ms = ms.min(3_600_000);
+        for _ in 0..16 {
+            self.reactor.io().now += ms.div_ceil(16);
+            self.rest();
+        }
+    }
+
+    /// Remembers the last sid and cursor that were heard.
+    fn listen(&mut self, heard: &[u8]) {
+        let heard = String::from_utf8_lossy(heard);
+        let last = |name: &str| heard.rsplit_once(name)?.1.split('"').next().map(str::to_owned);
+        if let Some(sid) = last("\"sid\":\"") {
+            self.sid = sid;
+        }
+        if let Some(cursor) = last("\"cursor\":\"") {
+            self.cursor = cursor;
+        }
+    }
+
+    fn fill_in(&self, text: &str) -> String {
+        text.replace("$s", &self.sid).replace("$c", &self.cursor)
+    }
+}
