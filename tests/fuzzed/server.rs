@@ -8,7 +8,10 @@ use encke::chat::Chat;
 use encke::hub::Bounds;
 use encke::reactor::Reactor;
 use encke::server::{App, ClientId, Config, Ctx, Message, Request, Response, Server};
-use encke::wire::ws::{self, Opcode};
+use encke::wire::json::is_inert;
+use encke::wire::ws::{self, FrameHeader, Opcode};
+use encke::wire::{script, sse};
+use serde_json::value::RawValue;
 
 use super::agreed_roughly;
 use super::memory::{Memory, Peer};
@@ -69,7 +72,8 @@ impl App for Echo {
 /// 0t5000               so many milliseconds pass
 /// ```
 ///
-/// After every turn the server agrees with itself.
+/// After every turn the server agrees with itself, and what it says to a peer that asks as it should is well
+/// formed to the last frame.
 pub fn server(input: &[u8]) {
     let bounds = Bounds {
         channels: 6,
@@ -86,11 +90,14 @@ pub fn server(input: &[u8]) {
         Config { connections: 3, bounds, message_bytes: MESSAGE_BYTES_MAX, jsonp: true, ..Config::default() };
     let mut stage = Stage::new(config, Box::new(Chat::new()));
     let mut cast: [Option<Rc<RefCell<Peer>>>; 4] = Default::default();
+    let mut rude = [false; 4];
     for line in input.split(|&byte| byte == b'\n').take(64) {
         let [who, what, rest @ ..] = line else { continue };
-        let peer = cast[usize::from(*who) % 4].get_or_insert_with(|| stage.reactor.io().connect());
+        let who = usize::from(*who) % 4;
+        let peer = cast[who].get_or_insert_with(|| stage.reactor.io().connect());
         if peer.borrow().is_closed {
             *peer = stage.reactor.io().connect();
+            rude[who] = false;
         }
         let peer = peer.clone();
         let text = stage.fill_in(&String::from_utf8_lossy(rest));
@@ -101,6 +108,8 @@ pub fn server(input: &[u8]) {
             b'e' => peer.borrow_mut().shuts = true,
             b'x' => peer.borrow_mut().resets = true,
             _ => {
+                // Whether an answer has a body can't be told from bytes whose question is anything.
+                rude[who] |= !b"wbcugp".contains(what);
                 let mut out = Vec::new();
                 speak(*what, &text, rest, &mut out);
                 peer.borrow_mut().queue.push_back(out);
@@ -110,6 +119,9 @@ pub fn server(input: &[u8]) {
         for peer in cast.iter().flatten() {
             stage.listen(&peer.borrow().heard);
         }
+        if !rude[who] {
+            check_heard(&peer.borrow().heard);
+        }
     }
     // All go, and after the longest grace nothing is left of them.
     for peer in cast.iter().flatten() {
@@ -117,6 +129,78 @@ pub fn server(input: &[u8]) {
     }
     stage.pass(3_600_000);
     assert!(stage.reactor.links().is_empty());
+}
+
+/// Reads answer after answer, and what comes in an endless one.
+fn check_heard(mut heard: &[u8]) {
+    while !heard.is_empty() {
+        let mut headers = [httparse::EMPTY_HEADER; 32];
+        let mut head = httparse::Response::new(&mut headers);
+        let Ok(httparse::Status::Complete(len)) = head.parse(heard) else {
+            panic!("no answer: {:?}", String::from_utf8_lossy(heard))
+        };
+        heard = &heard[len..];
+        let field = |name: &str| {
+            let found = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+            found.map(|header| str::from_utf8(header.value).expect("fields of ours are text"))
+        };
+        if head.code == Some(101) {
+            return check_frames(heard);
+        }
+        let kind = field("content-type").unwrap_or_default();
+        match field("content-length") {
+            Some(length) => {
+                let (body, rest) = heard.split_at(length.parse().expect("a length"));
+                if kind.contains("json") {
+                    check_json(body.trim_ascii());
+                }
+                heard = rest;
+            }
+            None if head.code == Some(204) => {}
+            None => return check_stream(kind, heard),
+        }
+    }
+}
+
+/// What a WebSocket hears: whole frames without a mask, text that is JSON, nothing after a close.
+fn check_frames(mut heard: &[u8]) {
+    while !heard.is_empty() {
+        let (header, used) = FrameHeader::parse(heard).expect("legal").expect("whole");
+        let (payload, rest) = heard[used..].split_at(header.len as usize);
+        assert!(header.fin && header.mask.is_none());
+        match header.opcode {
+            Opcode::Text => check_json(payload),
+            Opcode::Close => assert!(rest.is_empty(), "more behind a close"),
+            Opcode::Ping | Opcode::Pong => {}
+            other => panic!("the server sends no {other:?}"),
+        }
+        heard = rest;
+    }
+}
+
+/// What comes in an endless answer: whole events of that kind.
+fn check_stream(kind: &str, heard: &[u8]) {
+    if kind.contains("event-stream") {
+        let (mut decoder, mut input) = (sse::Decoder::new(usize::MAX / 2), heard);
+        while let Some(incoming) = decoder.next(&mut input).expect("no bound") {
+            if let sse::Incoming::Event { data, .. } = incoming {
+                check_json(data.as_bytes());
+            }
+        }
+    } else if kind.contains("html") {
+        let calls = script::parse(heard).unwrap_or_else(|| panic!("{:?}", String::from_utf8_lossy(heard)));
+        calls.into_iter().for_each(check_json);
+    } else if kind.contains("json") {
+        let lines = heard.split(|&octet| octet == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        lines.for_each(check_json);
+    } else {
+        panic!("an endless {kind:?}");
+    }
+}
+
+fn check_json(text: &[u8]) {
+    let parsed = serde_json::from_slice::<&RawValue>(text);
+    assert!(parsed.is_ok() && is_inert(text), "{:?}", String::from_utf8_lossy(text));
 }
 
 /// What a peer sends.
