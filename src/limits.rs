@@ -1,7 +1,7 @@
 //! Every bound in the program: its value, its unit, and the reason for it.
 //!
 //! A bound that a command line may change is a default here and says so. Relations that other code
-//! relies on are asserted at compile time at the end of this file.
+//! relies on are asserted at compile time, below the bounds that they relate.
 
 /// Bytes of one request head, request line and all field lines, up to and with the empty line. Ten times
 /// what a browser with many cookies sends; a head is the one thing a peer makes us hold before we know it.
@@ -217,8 +217,7 @@ pub const HEARTBEAT_S_MIN: u64 = 1;
 /// Seconds between two heartbeats at most.
 pub const HEARTBEAT_S_MAX: u64 = 300;
 
-/// Seconds after which a WebSocket of an application is looked after: nothing is sent, but one that has
-/// stopped reading is found.
+/// Seconds between two pings on a WebSocket of an application's own: a peer that is gone is found by them.
 pub const SOCKET_BEAT_S: u16 = 60;
 
 /// Seconds that a poll is held, unless asked otherwise.

@@ -41,8 +41,8 @@ pub(super) struct Names {
 
 impl Names {
     /// Gives `nick` to a client; the answer is the secret that proves it, and the name that had to make room
-    /// for it, if one had. A secret shown for a free name
-    /// becomes that name's: a person's tabs that come back one by one after a restart must agree on it.
+    /// for it, if one had. A secret shown for a free name becomes that name's: a person's tabs that come back
+    /// one by one after a restart must agree on it.
     ///
     /// # Errors
     /// The nick is none, is somebody else's, or there are too many.

@@ -105,8 +105,8 @@ impl Hub {
         if ring.len() - first > RUN_MESSAGES_MAX {
             return None;
         }
-        let bytes: usize = ring.entries_from(first).map(|message| message.json().len()).sum();
-        if ring.len() - first > 1 && bytes > RUN_BYTES_MAX {
+        let entries = || ring.entries_from(first).map(|message| message.json().len());
+        if ring.len() - first > 1 && entries().sum::<usize>() > RUN_BYTES_MAX {
             return None;
         }
         Some((ring.entry(first)?.seq() - 1, ring.latest()))

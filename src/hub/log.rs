@@ -13,6 +13,9 @@
 
 use std::fmt;
 
+/// The epoch of no log: a cursor of it is always one of something lost.
+pub const NO_EPOCH: u32 = 0;
+
 /// A place in the log: just after the message `seq` of the log `epoch`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {

@@ -108,32 +108,36 @@ impl Hub {
         if !is_name(name) {
             return Err(Refusal::BadChannelName);
         }
+        let name: Rc<str> = name.into();
+        // Lifted first: the stone of the channel that makes room may push out the oldest one.
+        let own = self.tombs.lift(&name);
         if self.channels.len() >= self.bounds.channels && !self.drop_unread() {
+            if let Some(floor) = own {
+                self.tombs.lay(&name, floor);
+            }
             return Err(Refusal::TooManyChannels);
         }
-        let name: Rc<str> = name.into();
-        let own = self.tombs.lift(&name);
         let channel = Channel::new(name.clone(), own, self.tombs.forgotten());
         let id = self.channels.insert(channel);
         self.names.insert(name, number(id));
         Ok(id)
     }
 
-    /// Drops a channel that nobody reads, so that another can begin: of some, the one that has been silent
-    /// for longest. Its floor is remembered, so whoever comes back to it is told of the gap. Names are free
-    /// to make up, and a table that is full of them must not keep people out for as long as messages are
-    /// kept.
+    /// Drops a channel that nobody reads, so that another can begin: of some, one that keeps nothing, or
+    /// else the one that has been silent for longest. Its floor is remembered, so whoever comes back to it is
+    /// told of the gap. Names are free to make up, and a table that is full of them must not keep people out
+    /// for as long as messages are kept.
     fn drop_unread(&mut self) -> bool {
-        let mut silent: Option<(u64, usize)> = None;
+        let mut silent: Option<(bool, u64, usize)> = None;
         for _ in 0..UNREAD_LOOKS.min(self.channels.capacity()) {
             let id = self.turn_hand();
             if let Some(channel) = self.channels.get(id).filter(|channel| channel.is_unread()) {
-                let candidate = (channel.ring.latest(), id);
+                let candidate = (channel.ring.messages() > 0, channel.ring.latest(), id);
                 silent = Some(silent.map_or(candidate, |silent| silent.min(candidate)));
             }
         }
         let found = silent.is_some();
-        if let Some((_, id)) = silent {
+        if let Some((.., id)) = silent {
             self.drop_channel(id);
         }
         found

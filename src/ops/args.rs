@@ -85,7 +85,9 @@ impl Args {
     }
 
     fn parse_with(args: impl IntoIterator<Item = OsString>, key: Option<String>) -> Result<Args, Misuse> {
-        let mut config = Config { publish_key: key.filter(|key| !key.is_empty()), ..Config::default() };
+        let key =
+            key.filter(|key| !key.is_empty()).map(|key| key_of("ENCKE_PUBLISH_KEY", &key)).transpose()?;
+        let mut config = Config { publish_key: key, ..Config::default() };
         let mut address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let (mut port, mut log, mut is_open) = (8080, LevelFilter::Warn, false);
         let mut parser = lexopt::Parser::from_args(args);
@@ -98,7 +100,9 @@ impl Args {
                 Long("log") => log = parser.value()?.parse()?,
                 Long("open-publish") => is_open = true,
                 Long("jsonp") => config.jsonp = true,
-                Long("publish-key") => config.publish_key = Some(key_of(&parser.value()?.string()?)?),
+                Long("publish-key") => {
+                    config.publish_key = Some(key_of("--publish-key", &parser.value()?.string()?)?);
+                }
                 Long("origin") => config.origins.push(origin_of(&parser.value()?.string()?)?),
                 Long(name) => {
                     let name = name.to_owned();
@@ -127,7 +131,7 @@ impl Args {
 fn set_number(config: &mut Config, name: &str, parser: &mut lexopt::Parser) -> Result<(), Misuse> {
     let (least, most) = match name {
         "history" => (1, 1_000_000),
-        "history-bytes" => (4 * 1024, 1 << 30),
+        "history-bytes" => (4 * 1024, limits::LOG_BYTES_MAX as u64 / 2),
         "history-age" => (1, 10 * 365 * 86_400),
         "message-bytes" => (256, 16 << 20),
         "connections" => (1, limits::LINKS_MAX as u64),
@@ -162,11 +166,11 @@ fn number_of(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
-fn key_of(text: &str) -> Result<String, Misuse> {
+fn key_of(name: &str, text: &str) -> Result<String, Misuse> {
     let is_sendable = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-    is_sendable.then(|| text.to_owned()).ok_or_else(|| {
-        Misuse::Wrong("--publish-key takes visible ASCII characters without spaces".to_owned())
-    })
+    is_sendable
+        .then(|| text.to_owned())
+        .ok_or_else(|| Misuse::Wrong(format!("{name} takes visible ASCII characters without spaces")))
 }
 
 fn origin_of(text: &str) -> Result<String, Misuse> {

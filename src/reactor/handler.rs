@@ -1,7 +1,7 @@
 //! What the reactor asks of a protocol.
 //!
-//! It is all that the reactor knows of the floors above: seven events of a connection, one of a timer, and
-//! the end of a turn, when what was published is handed out.
+//! It is all that the reactor knows of the floors above: what happens to a connection, timers, where a turn
+//! begins, where what was published is handed out, and the end of the program.
 
 use std::net::SocketAddr;
 

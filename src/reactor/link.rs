@@ -157,7 +157,7 @@ pub struct Stats {
     pub read_bytes: u64,
     /// Bytes written.
     pub written_bytes: u64,
-    /// Writes that the kernel was asked for.
+    /// Writes that the kernel took.
     pub writes: u64,
 }
 

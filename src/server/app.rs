@@ -12,6 +12,7 @@ use super::command::Command;
 use super::hall::Hall;
 use super::object::Object;
 use super::refusal::Refusal;
+use crate::hub::{Data, PresenceEvent};
 use crate::reactor::Links;
 use crate::wire::http::Head;
 use crate::wire::response::Response;
@@ -171,7 +172,7 @@ impl Ctx<'_> {
     /// # Errors
     /// The channel's name is bad, the message too long, or there are too many channels.
     pub fn publish(&mut self, channel: &str, from: Option<&str>, data: &[u8]) -> Result<String, Refusal> {
-        self.hall.publish(channel, from, data)
+        self.hall.publish(channel, from, Data::Json(data))
     }
 
     /// Forgets what a channel keeps. Readers that were behind are told of the gap.
@@ -195,6 +196,13 @@ impl Ctx<'_> {
     /// Ends a client: it is told why, its connection closes, and [`App::on_close`] follows.
     pub fn close(&mut self, client: ClientId, why: &str) {
         self.hall.dismiss(self.links, client, why);
+    }
+
+    /// Tells a channel that its user is away, or back. That is news and no more: the list of users is changed
+    /// by coming and going alone.
+    pub fn announce(&mut self, channel: &str, user: &str, is_away: bool) {
+        let event = if is_away { PresenceEvent::Away } else { PresenceEvent::Back };
+        self.hall.hub.announce(channel, user, event);
     }
 
     /// Names the user a client is logged in as, or none. What it publishes is from that user, and the

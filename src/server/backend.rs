@@ -23,10 +23,13 @@ use crate::reactor::Links;
 use crate::wire::json;
 use crate::wire::response::Response;
 
+/// The fields by which a proxy says that it is one.
+const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+
 impl Hall {
     /// Whether a request may use what is for back ends.
     pub(super) fn authorize(&self, route: &Route, request: &Request<'_>) -> Result<(), Refusal> {
-        let Some(key) = &self.config.publish_key else { return self.authorize_stranger(route) };
+        let Some(key) = &self.config.publish_key else { return self.authorize_stranger(route, request) };
         let shown = request.header("authorization").and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -38,12 +41,22 @@ impl Hall {
         Err(Refusal::new(401, "unauthorized", sentence).with_field("WWW-Authenticate", "Bearer"))
     }
 
+    /// A key as back ends send it. The room that is kept for back ends is not for strangers, who may publish
+    /// too.
+    fn back_end_once<'k>(&self, key: &'k str) -> Once<'k> {
+        let is_back_end = self.config.publish_key.is_some() || self.config.open_back_end;
+        Once { scope: "back end", key, is_back_end }
+    }
+
     /// Without a key everybody may publish. Looking in and clearing is for those on this machine, and
     /// nobody's inbox is open to someone who has shown nothing.
-    fn authorize_stranger(&self, route: &Route) -> Result<(), Refusal> {
+    fn authorize_stranger(&self, route: &Route, request: &Request<'_>) -> Result<(), Refusal> {
         let is_inbox = matches!(route, Route::Channel(name) | Route::History(name) if name.starts_with('@'));
         let is_publish = matches!(route, Route::Publish(_) | Route::PublishMany);
-        if is_publish || (self.config.open_back_end && !is_inbox) {
+        // Who comes through a proxy comes from anywhere, though the proxy be on this machine.
+        let is_forwarded = FORWARDED.iter().any(|name| request.head.header(name).is_some());
+        let is_local = self.config.open_back_end && !is_forwarded;
+        if (is_publish && !(self.config.open_back_end && is_forwarded)) || (is_local && !is_inbox) {
             return Ok(());
         }
         let sentence = "This needs a publish key: start encke with ENCKE_PUBLISH_KEY set, and send it.";
@@ -91,11 +104,11 @@ impl Hall {
         };
         let answer = match idempotency_key(request)? {
             None => {
-                let message = self.hub.publish(channel, None, data)?;
-                Object::new().boolean("ok", true).string("id", &message.cursor().to_string())
+                let id = self.publish(channel, None, data)?;
+                Object::new().boolean("ok", true).string("id", &id)
             }
             Some(key) => {
-                let answer = self.publish_once(channel, None, back_end_once(key), data)?;
+                let answer = self.publish_once(channel, None, self.back_end_once(key), data)?;
                 Object::new().boolean("ok", true).members(&answer)
             }
         };
@@ -122,8 +135,10 @@ impl Hall {
         let mut results = Vec::with_capacity(drafts.len());
         for Draft { channel, data, key } in &drafts {
             let published = match key {
-                None => self.publish(channel, None, data).map(|id| Object::new().string("id", &id)),
-                Some(key) => self.publish_once(channel, None, back_end_once(key), Data::Json(data)),
+                None => {
+                    self.publish(channel, None, Data::Json(data)).map(|id| Object::new().string("id", &id))
+                }
+                Some(key) => self.publish_once(channel, None, self.back_end_once(key), Data::Json(data)),
             };
             results.push(match published {
                 Ok(answer) => Object::new().boolean("ok", true).members(&answer),
@@ -205,10 +220,6 @@ fn idempotency_key<'r>(request: &'r Request<'_>) -> Result<Option<&'r str>, Refu
     let Some(value) = request.head.header("idempotency-key") else { return Ok(None) };
     let key = std::str::from_utf8(value).map_err(|_| Refusal::bad_value("Idempotency-Key", "text"))?;
     Ok(Some(key.trim_matches('"')))
-}
-
-fn back_end_once(key: &str) -> Once<'_> {
-    Once { scope: "back end", key, is_back_end: true }
 }
 
 /// A published body.

@@ -22,7 +22,7 @@ use super::object::Object;
 use super::refusal::Refusal;
 use super::session::{Reply, Session, Stage};
 use super::transport::Transport;
-use crate::hub::{Bounds, Cursor, Data, Hub, Item, ReaderId, Start};
+use crate::hub::{Bounds, Cursor, Data, Hub, Item, NO_EPOCH, ReaderId, Start};
 use crate::limits::{
     CLIENTS_PER_CONNECTION, HEAD_MS, IDLE_MS, RETRY_MS_MAX, RETRY_MS_MIN, SEND_QUEUE_BYTES_MAX,
     SWEEP_CHANNELS, SWEEP_MS, TELL_READERS_MAX,
@@ -96,7 +96,7 @@ impl Hall {
         let readers = config.bounds.readers.min(config.connections.saturating_mul(CLIENTS_PER_CONNECTION));
         let bounds = Bounds { readers, ..config.bounds };
         Hall {
-            hub: Hub::new(u32::from_be_bytes(epoch), bounds),
+            hub: Hub::new(u32::from_be_bytes(epoch).max(NO_EPOCH + 1), bounds),
             config,
             sessions: Vec::new(),
             clients: Clients::default(),
@@ -112,13 +112,11 @@ impl Hall {
         }
     }
 
-    /// Begins a turn. Has what grows old looked for as long as there is anything: a server at rest wakes for
-    /// nothing.
+    /// Begins a turn. A server without a channel wakes for nothing; with one it looks every second for what
+    /// has grown old.
     pub(super) fn set_time(&mut self, links: &mut Links) {
         self.hub.set_time(links.now().as_millis(), links.wall());
-        if self.hub.is_aging() && !std::mem::replace(&mut self.sweeping, true) {
-            links.set_timer(links.now().after(SWEEP_MS), Timer::Sweep.key());
-        }
+        self.want_sweep(links);
         let second = links.wall() / 1000;
         if self.date.0 != second {
             self.date = (second, httpdate(links.wall()));
@@ -291,14 +289,22 @@ impl Hall {
         &mut self,
         channel: &str,
         from: Option<&str>,
-        data: &[u8],
+        data: Data<'_>,
     ) -> Result<String, Refusal> {
-        Ok(self.hub.publish(channel, from, Data::Json(data))?.cursor().to_string())
+        Ok(self.hub.publish(channel, from, data)?.cursor().to_string())
     }
 
-    pub(super) fn sweep(&mut self) {
-        self.sweeping = false;
+    /// Looks for what has grown too old, and will again as long as there is anything.
+    pub(super) fn sweep(&mut self, links: &mut Links) {
         self.hub.sweep(SWEEP_CHANNELS);
+        self.sweeping = false;
+        self.want_sweep(links);
+    }
+
+    fn want_sweep(&mut self, links: &mut Links) {
+        if self.hub.is_aging() && !std::mem::replace(&mut self.sweeping, true) {
+            links.set_timer(links.now().after(SWEEP_MS), Timer::Sweep.key());
+        }
     }
 
     // What an application may do; `Ctx` says what each of these means.

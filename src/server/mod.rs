@@ -203,7 +203,7 @@ impl Handler for Server {
     fn on_timer(&mut self, links: &mut Links, key: u64) {
         match Timer::of(key) {
             Timer::Client(client) => self.hall.expire(links, client),
-            Timer::Sweep => self.hall.sweep(),
+            Timer::Sweep => self.hall.sweep(links),
             Timer::App(place) => {
                 if let Some(tag) = self.hall.timer_tag(place) {
                     self.app.on_timer(&mut Ctx { hall: &mut self.hall, links }, tag);
@@ -225,10 +225,10 @@ impl Handler for Server {
             let Some(due) = self.hall.hub.next_due() else { break };
             self.hall.serve(links, due);
         }
-        self.hall.runs.clear();
     }
 
     fn on_turn(&mut self, links: &mut Links) {
+        self.hall.runs.clear();
         self.hall.set_time(links);
         if !std::mem::replace(&mut self.started, true) {
             self.app.on_start(&mut Ctx { hall: &mut self.hall, links });

@@ -13,7 +13,7 @@ use super::params::{Params, Position};
 use super::refusal::Refusal;
 use super::session::{Held, Reply};
 use super::transport::Transport;
-use crate::hub::{self, Start};
+use crate::hub::{self, Cursor, NO_EPOCH, Start};
 use crate::limits::{COMMAND_BYTES_MAX, IFRAME_PAD_BYTES_MIN, SOCKET_BEAT_S};
 use crate::reactor::{ConnId, Links};
 use crate::wire::http::Version;
@@ -21,7 +21,7 @@ use crate::wire::response::{Length, Response};
 use crate::wire::{handshake, ndjson, script, sse};
 
 impl Server {
-    /// A request to read. An error has changed nothing and is answered by the caller.
+    /// A request to read. An error is answered by the caller, and leaves nobody behind that it made.
     pub(super) fn read(
         &mut self,
         links: &mut Links,
@@ -44,11 +44,7 @@ impl Server {
             self.hall.answer_head_only(links, id, reply, transport);
             return Ok(());
         }
-        let client = self.enter(links, transport, &params, request)?;
-        if !self.hall.clients.is_present(client) {
-            return Err(Refusal::new(403, "dismissed", "The application has sent this client away."));
-        }
-        let gaps = self.hall.set_channels(client, &params)?;
+        let (client, gaps) = self.enter(links, transport, &params, request)?;
 
         if transport.is_poll() {
             self.hall.begin_poll(links, id, client, reply, transport, &params, &gaps);
@@ -96,36 +92,40 @@ impl Server {
         Ok(())
     }
 
-    /// Finds or makes the client, and asks the application whether it may read all that it wants.
+    /// Finds or makes the client, asks the application whether it may read all that it wants, and
+    /// subscribes it. Returns the gaps that it must be told of before anything else.
     fn enter(
         &mut self,
         links: &mut Links,
         transport: Transport,
         params: &Params,
         request: &Request<'_>,
-    ) -> Result<ClientId, Refusal> {
-        let known = params.sid.and_then(|sid| self.hall.clients.find(&sid));
-        let client = match known {
-            Some(client) => client,
-            None => {
-                let client = self.hall.admit(transport)?;
-                self.greet(links, client, request)?;
-                client
+    ) -> Result<(ClientId, Vec<Object>), Refusal> {
+        if let Some(client) = params.sid.and_then(|sid| self.hall.clients.find(&sid)) {
+            self.permit(links, client, params)?;
+            // One client, one connection: the older one is told that it was replaced. That may answer a poll
+            // with what there is for it, so it comes before the new place in the log is taken.
+            if let Some(old) = self.hall.clients.get(client).and_then(|held| held.conn) {
+                self.hall.bye(links, old, "replaced");
             }
-        };
-        let mut ctx = Ctx { hall: &mut self.hall, links };
-        let refused = params.channels.iter().find_map(|ch| self.app.on_subscribe(&mut ctx, client, ch).err());
-        if let Some(refusal) = refused {
-            if known.is_none() {
+            return Ok((client, self.hall.set_channels(client, params)?));
+        }
+        let client = self.hall.admit(transport)?;
+        self.greet(links, client, request)?;
+        let entered =
+            self.permit(links, client, params).and_then(|()| self.hall.set_channels(client, params));
+        match entered {
+            Ok(gaps) => Ok((client, gaps)),
+            Err(refusal) => {
                 self.hall.remove(client);
+                Err(refusal)
             }
-            return Err(refusal);
         }
-        // One client, one connection: the older one is told that it was replaced.
-        if let Some(old) = self.hall.clients.get(client).and_then(|held| held.conn) {
-            self.hall.bye(links, old, "replaced");
-        }
-        Ok(client)
+    }
+
+    fn permit(&mut self, links: &mut Links, client: ClientId, params: &Params) -> Result<(), Refusal> {
+        let mut ctx = Ctx { hall: &mut self.hall, links };
+        params.channels.iter().try_for_each(|channel| self.app.on_subscribe(&mut ctx, client, channel))
     }
 
     fn greet(&mut self, links: &mut Links, client: ClientId, request: &Request<'_>) -> Result<(), Refusal> {
@@ -134,7 +134,11 @@ impl Server {
         if greeted.is_err() {
             self.hall.turn_away(client);
         }
-        greeted
+        greeted?;
+        if self.hall.clients.is_present(client) {
+            return Ok(());
+        }
+        Err(Refusal::new(403, "dismissed", "The application has sent this client away."))
     }
 }
 
@@ -242,11 +246,15 @@ impl Hall {
             .number("heartbeat", u64::from(params.heartbeat_s))
             .string("epoch", &format!("{:08x}", self.hub.epoch()));
         // On SSE the welcome carries the cursor as an id, so that a browser that loses the connection before
-        // the first message comes back to here and not to a later now.
-        out.extend_from_slice(&transport.event("welcome", Some(&cursor), welcome.as_bytes()));
+        // the first message comes back to here and not to a later now. With gaps to tell it is the last of
+        // them that does: a browser that was not told of all comes back to be told of all.
+        let lost = Cursor { epoch: NO_EPOCH, seq: 0 }.to_string();
+        let primed = if gaps.is_empty() { &cursor } else { &lost };
+        out.extend_from_slice(&transport.event("welcome", Some(primed), welcome.as_bytes()));
         let zero = self.cursor(0);
-        for gap in gaps {
-            out.extend_from_slice(&transport.event("gap", Some(&zero), gap.as_bytes()));
+        for (index, gap) in gaps.iter().enumerate() {
+            let primed = (index + 1 == gaps.len()).then_some(&*zero);
+            out.extend_from_slice(&transport.event("gap", primed, gap.as_bytes()));
         }
         links.send(id, out);
         links.set_deadline(id, links.now().after(u64::from(params.heartbeat_s) * 1000));

@@ -176,7 +176,7 @@ impl Server {
         let user = self.hall.user(client).map(str::to_owned);
         let from = user.as_deref();
         match key {
-            None => Ok(Object::new().string("id", &self.hall.publish(&channel, from, &data)?)),
+            None => Ok(Object::new().string("id", &self.hall.publish(&channel, from, Data::Json(&data))?)),
             Some(key) => {
                 // A client that has lost its sid comes back as another one, so its key can't belong to that.
                 // Two that nobody knows by name may both count from 1; what they say tells them apart.

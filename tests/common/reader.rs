@@ -225,7 +225,9 @@ impl Reader {
             if let Some(id) = id {
                 self.cursor = id.to_owned();
             }
-            if data["type"] != "gap" {
+            // A welcome that gaps follow has the id of something lost, until the last of them has been told.
+            let is_lost = data["type"] == "welcome" && id == Some("00000000-0");
+            if data["type"] != "gap" && !is_lost {
                 let named = data.get("id").or_else(|| data.get("cursor"));
                 assert_eq!(named.and_then(Value::as_str), id, "{block}");
             }
