@@ -27,6 +27,9 @@ use crate::reactor::{ConnId, Links, Why};
 use crate::wire::response::Response;
 use crate::wire::{poll, script, sse, ws};
 
+/// Runs looked through for one that is made already: those of a few channels on all transports.
+const RUNS_SEARCHED: usize = 32;
+
 /// Images of several messages joined, made once for all readers that stand at the same place. They live for
 /// one turn: what a socket has not taken by then is held by its outbox.
 #[derive(Debug, Default)]
@@ -52,8 +55,8 @@ impl Runs {
         let same = |run: &&Run| {
             run.channel == channel && (run.from, run.to) == (from, to) && run.transport == transport
         };
-        // The newest first: readers come in the order of their channel.
-        self.made.iter().rev().find(same).map(|run| Rc::clone(&run.image))
+        // Readers come in slices of their channel, so it is among the newest, or made again.
+        self.made.iter().rev().take(RUNS_SEARCHED).find(same).map(|run| Rc::clone(&run.image))
     }
 }
 
