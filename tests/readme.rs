@@ -166,6 +166,11 @@ fn complaints(page: &str, folder: &Path) -> Vec<String> {
 
 #[test]
 fn what_the_readme_says_works() {
+    // `cargo test` alone promises to need nothing but cargo; `tests/run` installs curl.
+    if Command::new("curl").arg("--version").output().is_err() {
+        eprintln!("skipped: the README's commands use curl, and this machine has none");
+        return;
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let Ok(page) = std::fs::read_to_string(root.join("README.md")) else {
         println!("there is no README.md yet");
