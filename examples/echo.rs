@@ -19,6 +19,7 @@ impl App for Echo {
 
 fn main() -> std::io::Result<()> {
     let port = std::env::args().nth(1).and_then(|port| port.parse().ok()).unwrap_or(9001);
-    let config = Config { comet: false, message_bytes: 16 << 20, ..Config::default() };
+    let origins = vec!["*".to_owned()];
+    let config = Config { comet: false, message_bytes: 16 << 20, origins, ..Config::default() };
     encke::serve(([127, 0, 0, 1], port).into(), config, Box::new(Echo))
 }
