@@ -14,7 +14,7 @@ struct Page {
     bytes: &'static [u8],
 }
 
-const PAGES: [Page; 3] = [
+const PAGES: [Page; 6] = [
     Page { path: "/", content_type: "text/html; charset=utf-8", bytes: include_bytes!("index.html") },
     Page {
         path: "/chat.js",
@@ -22,7 +22,26 @@ const PAGES: [Page; 3] = [
         bytes: include_bytes!("chat.js"),
     },
     Page { path: "/chat.css", content_type: "text/css; charset=utf-8", bytes: include_bytes!("chat.css") },
+    Page {
+        path: "/encke.js",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("encke.js"),
+    },
+    Page {
+        path: "/encke.mjs",
+        content_type: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("encke.mjs"),
+    },
+    Page {
+        path: "/encke.d.ts",
+        content_type: "text/plain; charset=utf-8",
+        bytes: include_bytes!("encke.d.ts"),
+    },
 ];
+
+/// What the paths of the client library begin with. Any site may load that with a script element, which is
+/// what it is for; the rest is for pages of our own.
+const LIBRARY: &str = "/encke.";
 
 /// As `Allow` lists them.
 const METHODS: &str = "GET, HEAD, OPTIONS";
@@ -54,6 +73,11 @@ pub fn answer(request: &Request<'_>) -> Response {
             .with_body(page.content_type, page.bytes)
             .with_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
             .with_header("Referrer-Policy", "same-origin")
+    };
+    let response = if page.path.starts_with(LIBRARY) {
+        response.with_header("Cross-Origin-Resource-Policy", "cross-origin")
+    } else {
+        response
     };
     // Asked for every time, sent only when it has changed: a new version of the program is seen at once.
     response.with_header("ETag", tag).with_header("Cache-Control", "no-cache")
