@@ -294,3 +294,13 @@ fn counters_count() {
     assert_eq!(server.counter("encke_readers{transport=\"iframe\"}"), 1);
     assert!(server.counter("encke_accepted_total") >= 8);
 }
+
+/// The writer stays and says nothing more, so nothing but a timer can look for what is old.
+#[test]
+fn what_is_too_old_is_forgotten_on_a_silent_server() {
+    let server = serve(|config| config.bounds.message_kept_ms = 10_000);
+    let mut writer = server.connect();
+    assert_eq!(writer.post("/publish/a", "old").status, 200);
+    server.skip(12_000);
+    assert_eq!(writer.get("/channels/a/history").json()["messages"], json!([]));
+}

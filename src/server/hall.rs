@@ -112,11 +112,9 @@ impl Hall {
         }
     }
 
-    /// Begins a turn. A server without a channel wakes for nothing; with one it looks every second for what
-    /// has grown old.
-    pub(super) fn set_time(&mut self, links: &mut Links) {
+    /// Begins a turn.
+    pub(super) fn set_time(&mut self, links: &Links) {
         self.hub.set_time(links.now().as_millis(), links.wall());
-        self.want_sweep(links);
         let second = links.wall() / 1000;
         if self.date.0 != second {
             self.date = (second, httpdate(links.wall()));
@@ -294,14 +292,17 @@ impl Hall {
         Ok(self.hub.publish(channel, from, data)?.cursor().to_string())
     }
 
-    /// Looks for what has grown too old, and will again as long as there is anything.
+    /// Looks for what has grown too old, and will again in a second as long as there is anything: a server
+    /// without a channel wakes for nothing.
     pub(super) fn sweep(&mut self, links: &mut Links) {
         self.hub.sweep(SWEEP_CHANNELS);
         self.sweeping = false;
         self.want_sweep(links);
     }
 
-    fn want_sweep(&mut self, links: &mut Links) {
+    /// Has what grows old looked for, if there is anything. Everything that ages came with bytes of a peer or
+    /// from a timer, so it is asked for after each of them.
+    pub(super) fn want_sweep(&mut self, links: &mut Links) {
         if self.hub.is_aging() && !std::mem::replace(&mut self.sweeping, true) {
             links.set_timer(links.now().after(SWEEP_MS), Timer::Sweep.key());
         }

@@ -148,6 +148,7 @@ impl Handler for Server {
 
     fn on_read(&mut self, links: &mut Links, id: ConnId, bytes: &[u8]) {
         self.feed(links, id, bytes);
+        self.hall.want_sweep(links);
     }
 
     fn on_eof(&mut self, links: &mut Links, id: ConnId) {
@@ -207,6 +208,7 @@ impl Handler for Server {
             Timer::App(place) => {
                 if let Some(tag) = self.hall.timer_tag(place) {
                     self.app.on_timer(&mut Ctx { hall: &mut self.hall, links }, tag);
+                    self.hall.want_sweep(links);
                 }
             }
         }
