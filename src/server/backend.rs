@@ -56,7 +56,8 @@ impl Hall {
         // Who comes through a proxy comes from anywhere, though the proxy be on this machine.
         let is_forwarded = FORWARDED.iter().any(|name| request.head.header(name).is_some());
         let is_local = self.config.open_back_end && !is_forwarded;
-        if (is_publish && !(self.config.open_back_end && is_forwarded)) || (is_local && !is_inbox) {
+        let may = if is_publish { is_local || !self.config.open_back_end } else { is_local && !is_inbox };
+        if may {
             return Ok(());
         }
         let sentence = "This needs a publish key: start encke with ENCKE_PUBLISH_KEY set, and send it.";

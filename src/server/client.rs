@@ -137,6 +137,11 @@ impl Clients {
         self.slots.get(id.slot as usize)?.as_ref().filter(|client| client.generation == id.generation)
     }
 
+    /// The connection that a client reads over now, and how.
+    pub fn line(&self, id: ClientId) -> Option<(ConnId, Transport)> {
+        self.get(id).and_then(|client| Some((client.conn?, client.transport)))
+    }
+
     /// The client whose reader has that slot.
     pub fn at(&self, slot: u32) -> Option<(ClientId, &Client)> {
         let client = self.slots.get(slot as usize)?.as_ref()?;

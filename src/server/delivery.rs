@@ -104,8 +104,8 @@ impl Hall {
     /// Gives a streaming client what comes next for it, up to the high-water mark. If there is more, it asks
     /// to be called when that is out.
     pub(super) fn pump(&mut self, links: &mut Links, client: ClientId) {
-        let Some(held) = self.clients.get(client) else { return };
-        let (Some(id), transport, reader) = (held.conn, held.transport, held.reader) else { return };
+        let Some((id, transport)) = self.clients.line(client) else { return };
+        let Some(reader) = self.reader(client) else { return };
         if transport.is_poll() {
             return;
         }
@@ -121,7 +121,7 @@ impl Hall {
                 Item::Gap { channel, seq } => {
                     let cursor = self.cursor(seq);
                     let gap = self.gap(channel, "evicted", &cursor);
-                    links.send(id, transport.event("gap", Some(&cursor), gap.as_bytes()));
+                    links.send(id, transport.event(Some(&cursor), gap.as_bytes()));
                 }
             }
         }
@@ -232,9 +232,7 @@ impl Hall {
     }
 
     fn bye_stream(&mut self, links: &mut Links, id: ConnId, why: &str, retry: u64, bye: &Object) {
-        let Some(transport) =
-            self.client_of(id).and_then(|client| self.clients.get(client)).map(|c| c.transport)
-        else {
+        let Some((_, transport)) = self.client_of(id).and_then(|client| self.clients.line(client)) else {
             return;
         };
         let mut out = Vec::new();
@@ -242,7 +240,7 @@ impl Hall {
             sse::retry(&mut out, retry as u32);
         }
         if transport != Transport::Raw {
-            out.extend_from_slice(&transport.event("bye", None, bye.as_bytes()));
+            out.extend_from_slice(&transport.event(None, bye.as_bytes()));
         }
         match transport {
             Transport::WebSocket | Transport::Raw => {
@@ -265,5 +263,5 @@ fn beat(transport: Transport, wall: u64) -> Vec<u8> {
         return out;
     }
     let event = Object::event("heartbeat").number("at", wall);
-    transport.event("heartbeat", None, event.as_bytes())
+    transport.event(None, event.as_bytes())
 }

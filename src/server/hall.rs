@@ -239,17 +239,18 @@ impl Hall {
 
     /// The client is gone: its subscriptions end, and the application is told in its time.
     pub(super) fn remove(&mut self, client: ClientId) {
-        if let Some(gone) = self.clients.remove(client) {
-            self.hub.leave(gone.reader);
+        if self.turn_away(client) {
             self.departed.push_back(client);
         }
     }
 
-    /// A client that the application turned away before it was anyone.
-    pub(super) fn turn_away(&mut self, client: ClientId) {
-        if let Some(gone) = self.clients.remove(client) {
+    /// Ends a client that the application knows nothing of, or turned away itself. Whether there was one.
+    pub(super) fn turn_away(&mut self, client: ClientId) -> bool {
+        let gone = self.clients.remove(client);
+        if let Some(gone) = &gone {
             self.hub.leave(gone.reader);
         }
+        gone.is_some()
     }
 
     /// Milliseconds after which a client that is sent away should come back: another number for each, so
@@ -270,10 +271,8 @@ impl Hall {
     /// Answers a command that came over the client's own stream. However slowly it reads, the answer is
     /// kept: it is the next command that has to wait.
     pub(super) fn send_reply(&mut self, links: &mut Links, client: ClientId, reply: &Object) {
-        if let Some((id, transport)) =
-            self.clients.get(client).and_then(|held| Some((held.conn?, held.transport)))
-        {
-            links.send(id, transport.event("reply", None, reply.as_bytes()));
+        if let Some((id, transport)) = self.clients.line(client) {
+            links.send(id, transport.event(None, reply.as_bytes()));
         }
     }
 
@@ -311,18 +310,16 @@ impl Hall {
     // What an application may do; `Ctx` says what each of these means.
 
     pub(super) fn send(&mut self, links: &mut Links, client: ClientId, event: &Object) -> bool {
-        let Some(held) = self.clients.get(client) else { return false };
-        let (Some(id), transport) = (held.conn, held.transport) else { return false };
+        let Some((id, transport)) = self.clients.line(client) else { return false };
         if transport.is_poll() || links.queued(id) > SEND_QUEUE_BYTES_MAX || !links.is_open(id) {
             return false;
         }
-        links.send(id, transport.event(kind_of(event.as_bytes()), None, event.as_bytes()));
+        links.send(id, transport.event(None, event.as_bytes()));
         true
     }
 
     pub(super) fn send_message(&mut self, links: &mut Links, client: ClientId, message: Message<'_>) -> bool {
-        let Some(held) = self.clients.get(client) else { return false };
-        let (Some(id), Transport::Raw) = (held.conn, held.transport) else { return false };
+        let Some((id, Transport::Raw)) = self.clients.line(client) else { return false };
         if links.queued(id) > SEND_QUEUE_BYTES_MAX || !links.is_open(id) {
             return false;
         }
@@ -360,7 +357,7 @@ impl Hall {
     }
 
     pub(super) fn dismiss(&mut self, links: &mut Links, client: ClientId, why: &str) {
-        if let Some(id) = self.clients.get(client).and_then(|held| held.conn) {
+        if let Some((id, _)) = self.clients.line(client) {
             self.bye(links, id, why);
         }
         self.remove(client);
@@ -426,12 +423,6 @@ impl Hall {
     }
 }
 
-/// The type of an event: its first member, as `Object::event` writes it.
-fn kind_of(json: &[u8]) -> &str {
-    let kind = json.strip_prefix(br#"{"type":""#).and_then(|rest| rest.split(|byte| *byte == b'"').next());
-    kind.and_then(|kind| std::str::from_utf8(kind).ok()).unwrap_or("message")
-}
-
 impl fmt::Debug for Hall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hall")
@@ -451,11 +442,5 @@ mod tests {
         for timer in [Timer::Client(client), Timer::App(7), Timer::Sweep] {
             assert_eq!(Timer::of(timer.key()), timer);
         }
-    }
-
-    #[test]
-    fn an_events_type_is_its_first_member() {
-        assert_eq!(kind_of(Object::event("typing").string("ch", "a").as_bytes()), "typing");
-        assert_eq!(kind_of(Object::new().string("ch", "a").as_bytes()), "message");
     }
 }

@@ -190,7 +190,6 @@ impl Handler for Server {
                 links.close(id);
             }
             Stage::Head | Stage::Body => {
-                self.hall.session(id).finish();
                 let sentence = "The request took too long to arrive; send it in one go.";
                 let response = Refusal::new(408, "too_slow", sentence).to_response();
                 self.hall.answer(links, id, &Reply::default(), response);

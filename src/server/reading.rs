@@ -16,7 +16,6 @@ use super::transport::Transport;
 use crate::hub::{self, Cursor, NO_EPOCH, Start};
 use crate::limits::{COMMAND_BYTES_MAX, IFRAME_PAD_BYTES_MIN, SOCKET_BEAT_S};
 use crate::reactor::{ConnId, Links};
-use crate::wire::http::Version;
 use crate::wire::response::{Length, Response};
 use crate::wire::{handshake, ndjson, script, sse};
 
@@ -105,7 +104,7 @@ impl Server {
             self.permit(links, client, params)?;
             // One client, one connection: the older one is told that it was replaced. That may answer a poll
             // with what there is for it, so it comes before the new place in the log is taken.
-            if let Some(old) = self.hall.clients.get(client).and_then(|held| held.conn) {
+            if let Some((old, _)) = self.hall.clients.line(client) {
                 self.hall.bye(links, old, "replaced");
             }
             return Ok((client, self.hall.set_channels(client, params)?));
@@ -250,11 +249,11 @@ impl Hall {
         // them that does: a browser that was not told of all comes back to be told of all.
         let lost = Cursor { epoch: NO_EPOCH, seq: 0 }.to_string();
         let primed = if gaps.is_empty() { &cursor } else { &lost };
-        out.extend_from_slice(&transport.event("welcome", Some(primed), welcome.as_bytes()));
+        out.extend_from_slice(&transport.event(Some(primed), welcome.as_bytes()));
         let zero = self.cursor(0);
         for (index, gap) in gaps.iter().enumerate() {
             let primed = (index + 1 == gaps.len()).then_some(&*zero);
-            out.extend_from_slice(&transport.event("gap", primed, gap.as_bytes()));
+            out.extend_from_slice(&transport.event(primed, gap.as_bytes()));
         }
         links.send(id, out);
         links.set_deadline(id, links.now().after(u64::from(params.heartbeat_s) * 1000));
@@ -273,18 +272,7 @@ impl Hall {
 
 /// The upgrade request's check (RFC 6455, section 4.2.1).
 fn accept(request: &Request<'_>) -> Result<handshake::Accept, Refusal> {
-    let head = request.head;
-    let mut keys = head.headers("sec-websocket-key");
-    let asked = handshake::Request {
-        method: head.method.as_bytes(),
-        http11: head.version == Version::Http11,
-        upgrade_has_websocket: head.has_token("upgrade", "websocket"),
-        connection_has_upgrade: head.has_token("connection", "upgrade"),
-        key: keys.next(),
-        key_doubled: keys.next().is_some(),
-        version: head.header("sec-websocket-version"),
-    };
-    handshake::check(&asked).map_err(|refusal| Refusal {
+    handshake::check(&handshake::Request::of(request.head)).map_err(|refusal| Refusal {
         fields: refusal.fields().to_vec(),
         ..Refusal::new(refusal.status(), refusal.code(), refusal.sentence())
     })

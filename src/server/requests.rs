@@ -64,7 +64,6 @@ impl Server {
         if self.hall.session(id).stage() == Stage::Done {
             return;
         }
-        self.hall.session(id).finish();
         self.hall.answer(links, id, &Reply::default(), Response::from(offence));
     }
 

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use crate::hub::{Kind, Message};
+use crate::hub::Message;
 use crate::wire::{ndjson, script, sse, ws};
 
 /// How a client reads.
@@ -62,13 +62,7 @@ impl Transport {
     /// # Panics
     /// On a poll, whose answers are made of objects, not of events.
     pub fn image(self, message: &Message) -> Rc<[u8]> {
-        message.image(self.slot(), |message| {
-            let kind = match message.kind() {
-                Kind::Message => "message",
-                Kind::Presence => "presence",
-            };
-            self.event(kind, Some(&message.cursor().to_string()), message.json())
-        })
+        message.image(self.slot(), |message| self.event(Some(&message.cursor().to_string()), message.json()))
     }
 
     /// Which of a message's images is this transport's.
@@ -83,15 +77,33 @@ impl Transport {
     }
 
     /// The bytes of one event. `id` is the cursor after it, for those that have one.
-    pub fn event(self, kind: &str, id: Option<&str>, json: &[u8]) -> Vec<u8> {
+    pub fn event(self, id: Option<&str>, json: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(json.len() + 96);
         match self {
             Transport::WebSocket | Transport::Raw => ws::frame(ws::Opcode::Text, json, &mut out),
-            Transport::Sse => sse::emit(&mut out, id, kind, json),
+            Transport::Sse => sse::emit(&mut out, id, kind_of(json), json),
             Transport::Stream => ndjson::emit(&mut out, json),
             Transport::Iframe => script::call(&mut out, json),
             Transport::Poll | Transport::Jsonp => out.extend_from_slice(json),
         }
         out
+    }
+}
+
+/// The type of an event: its first member, as `Object::event` and the log write it.
+fn kind_of(json: &[u8]) -> &str {
+    let kind = json.strip_prefix(br#"{"type":""#).and_then(|rest| rest.split(|byte| *byte == b'"').next());
+    kind.and_then(|kind| std::str::from_utf8(kind).ok()).unwrap_or("message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::object::Object;
+    use super::*;
+
+    #[test]
+    fn an_events_type_is_its_first_member() {
+        assert_eq!(kind_of(Object::event("typing").string("ch", "a").as_bytes()), "typing");
+        assert_eq!(kind_of(Object::new().string("ch", "a").as_bytes()), "message");
     }
 }

@@ -150,7 +150,7 @@ impl Server {
                 answer = answer.object("gap", &gap);
                 self.hall.send(links, client, &gap);
             }
-            if let Some(conn) = self.hall.clients.get(client).and_then(|held| held.conn) {
+            if let Some((conn, _)) = self.hall.clients.line(client) {
                 // What is already there for it is sent in this turn, or answers its poll.
                 links.want_drain(conn);
             }

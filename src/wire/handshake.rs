@@ -9,6 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
 
+use super::http::{Head, Version};
+
 /// Appended to the client's key before it is hashed, so that no cache or web server answers by accident.
 /// RFC 6455, section 1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -37,6 +39,22 @@ pub struct Request<'a> {
     pub key_doubled: bool,
     /// The value of `Sec-WebSocket-Version`.
     pub version: Option<&'a [u8]>,
+}
+
+impl<'a> Request<'a> {
+    /// What the handshake looks at of that head.
+    pub fn of(head: &Head<'a>) -> Request<'a> {
+        let mut keys = head.headers("sec-websocket-key");
+        Request {
+            method: head.method.as_bytes(),
+            http11: head.version == Version::Http11,
+            upgrade_has_websocket: head.has_token("upgrade", "websocket"),
+            connection_has_upgrade: head.has_token("connection", "upgrade"),
+            key: keys.next(),
+            key_doubled: keys.next().is_some(),
+            version: head.header("sec-websocket-version"),
+        }
+    }
 }
 
 /// Why a request does not become a WebSocket.

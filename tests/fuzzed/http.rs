@@ -258,16 +258,7 @@ pub fn response(input: &[u8]) {
 pub fn handshake(input: &[u8]) {
     let Ok(Some(len)) = scan(&[input]) else { return };
     let Ok(head) = Head::parse(&input[..len]) else { return };
-    let mut keys = head.headers("sec-websocket-key");
-    let request = handshake::Request {
-        method: head.method.as_bytes(),
-        http11: head.version == Version::Http11,
-        upgrade_has_websocket: head.has_token("upgrade", "websocket"),
-        connection_has_upgrade: head.has_token("connection", "upgrade"),
-        key: keys.next(),
-        key_doubled: keys.next().is_some(),
-        version: head.header("sec-websocket-version"),
-    };
+    let request = handshake::Request::of(&head);
     let accept = match handshake::check(&request) {
         Ok(accept) => accept,
         Err(refusal) => {
