@@ -2,24 +2,18 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
-import { existsSync, mkdirSync } from "node:fs";
-import { chromium } from "playwright-core";
+import { mkdirSync } from "node:fs";
+import { launch } from "./chromium.mjs";
 import { publish, root, startServer, until } from "../clients/server.mjs";
 
 const TRANSPORTS = ["websocket", "sse", "stream", "iframe", "longpoll", "shortpoll", "jsonp"];
 const SCREENSHOTS = `${process.env.CARGO_TARGET_DIR ?? `${root}target`}/screenshots`;
-const CHROMIUM = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser"]
-  .find((path) => path && existsSync(path));
 
 let server, browser, pages;
 
 before(async () => {
   mkdirSync(SCREENSHOTS, { recursive: true });
-  browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-      "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-  });
+  browser = await launch();
 });
 after(() => browser?.close());
 

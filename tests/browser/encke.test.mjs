@@ -3,27 +3,20 @@
 // `trail` must tell what was found.
 
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import net from "node:net";
 import { after, afterEach, before, beforeEach, test } from "node:test";
-import { chromium } from "playwright-core";
+import { launch } from "./chromium.mjs";
 import { publish, root, startServer, until } from "../clients/server.mjs";
 
 const TRANSPORTS = ["websocket", "sse", "fetch", "xhr", "htmlfile", "iframe", "longpoll", "shortpoll", "jsonp"];
 const LIBRARY = `${root}src/web/encke.js`;
 const COUNT = 200;
 const SETTLE_MS = 20_000; // from the last message sent to the last one seen, behind the worst of them
-const CHROMIUM = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser"]
-  .find((path) => path && existsSync(path));
 
 let server, browser, pages, proxies;
 
 before(async () => {
-  browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-      "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-  });
+  browser = await launch();
 });
 after(() => browser?.close());
 
