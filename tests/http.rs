@@ -222,7 +222,6 @@ fn requests_that_are_none() {
         (request(&format!("{} / HTTP/1.1", "M".repeat(33))), 501, "method_too_long"),
         (request("CONNECT a:80 HTTP/1.1"), 501, "connect_unsupported"),
         (request("GET / HTTP/2.0"), 505, "unsupported_version"),
-        (request("GET / HTTP/1.2"), 505, "unsupported_version"),
         (request(&format!("GET /{} HTTP/1.1", "x".repeat(8 * 1024))), 414, "target_too_long"),
         (request(&format!("GET / HTTP/1.1\r\nCookie: {}", "x".repeat(16 * 1024))), 431, "head_too_long"),
         (request(&format!("GET / HTTP/1.1{}", "\r\nA: b".repeat(64))), 431, "too_many_headers"),

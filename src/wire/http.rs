@@ -286,12 +286,11 @@ impl<'b> Head<'b> {
             // Section 6.1: a transfer coding in HTTP/1.0 is faulty framing.
             (Some(_), None) if self.version == Version::Http10 => Err(Offence::TransferCodingInHttp10),
             (Some(coding), None) => {
-                // Section 6.1: 501 for what is not understood. One line, one coding: `chunked` twice or
-                // in a list of others is what two programs disagree on.
-                if codings.next().is_some() || !coding.eq_ignore_ascii_case(b"chunked") {
-                    return Err(Offence::UnsupportedTransferCoding);
+                // One line, one coding: `chunked` twice or among others is what two programs disagree on.
+                if codings.next().is_none() && coding.eq_ignore_ascii_case(b"chunked") {
+                    return Ok(Framing::Chunked);
                 }
-                Ok(Framing::Chunked)
+                Err(self.coding_offence())
             }
             // Section 6.3, item 5 would allow equal values; no honest client repeats itself here.
             (None, Some(length)) if lengths.next().is_some() || length.contains(&b',') => {
@@ -299,6 +298,20 @@ impl<'b> Head<'b> {
             }
             (None, Some(length)) => parse_length(length).map(Framing::Length),
         }
+    }
+
+    /// What is wrong with transfer codings that are not `chunked` alone.
+    ///
+    /// RFC 9112, section 6.3, item 4: unless `chunked` comes last, nobody knows where the body ends. Section
+    /// 6.1: it is applied once, and a coding that is not understood, here any other, is answered with 501.
+    fn coding_offence(&self) -> Offence {
+        let codings =
+            || self.tokens("transfer-encoding").map(|coding| coding.eq_ignore_ascii_case(b"chunked"));
+        let is_last = codings().last() == Some(true);
+        if is_last && codings().filter(|is_chunked| *is_chunked).count() == 1 && codings().count() > 1 {
+            return Offence::UnsupportedTransferCoding;
+        }
+        Offence::InvalidTransferCoding
     }
 
     /// The members of a list field, over all its lines; empty members don't count. RFC 9110, section 5.6.1.2.
@@ -362,8 +375,9 @@ fn parse_request_line(line: &[u8]) -> Result<(&str, &str, Version), Offence> {
         return Err(Offence::InvalidTarget);
     }
     let version = match version.as_bytes() {
-        b"HTTP/1.1" => Version::Http11,
         b"HTTP/1.0" => Version::Http10,
+        // RFC 9110, section 2.5: a higher minor version is read as the highest one known here.
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Version::Http11,
         // Section 2.3: the name is case-sensitive, both numbers are one digit.
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
             return Err(Offence::UnsupportedVersion);
@@ -402,9 +416,10 @@ fn field_offence(fields: &[u8]) -> Offence {
     Offence::InvalidHeader
 }
 
-/// RFC 9110, section 8.6: `1*DIGIT`. Not `str::parse`, to which `+5` is a number.
+/// RFC 9110, section 8.6: `1*DIGIT`. Not `str::parse`, to which `+5` is a number. Zeros in front, which the
+/// grammar allows, are octal to some programs and sent by no honest one.
 fn parse_length(digits: &[u8]) -> Result<u64, Offence> {
-    if digits.is_empty() {
+    if digits.is_empty() || (digits.len() > 1 && digits[0] == b'0') {
         return Err(Offence::InvalidLength);
     }
     digits.iter().try_fold(0_u64, |length, &digit| {
@@ -626,7 +641,7 @@ mod tests {
         ] {
             assert_eq!(line_offence(line), Offence::InvalidRequestLine, "{line}");
         }
-        for line in ["GET / HTTP/2.0", "GET / HTTP/1.2", "GET / HTTP/0.9", "GET / HTTP/9.9"] {
+        for line in ["GET / HTTP/2.0", "GET / HTTP/0.9", "GET / HTTP/9.9"] {
             assert_eq!(line_offence(line), Offence::UnsupportedVersion, "{line}");
         }
         // The preface of HTTP/2 with prior knowledge. RFC 9113, section 3.4.
@@ -782,7 +797,7 @@ mod tests {
         for (fields, expected) in [
             ("X: y", Framing::None),
             ("Content-Length: 0", Framing::Length(0)),
-            ("content-length:  005\t", Framing::Length(5)),
+            ("content-length:  5\t", Framing::Length(5)),
             ("Content-Length: 18446744073709551615", Framing::Length(u64::MAX)),
             ("Transfer-Encoding: chunked", Framing::Chunked),
             ("transfer-encoding: \tCHUNKED ", Framing::Chunked),
@@ -804,6 +819,8 @@ mod tests {
             ("Content-Length: ,5", Offence::DoubledLength),
             ("Content-Length:", Offence::InvalidLength),
             ("Content-Length: +5", Offence::InvalidLength),
+            ("Content-Length: 05", Offence::InvalidLength),
+            ("Content-Length: 00", Offence::InvalidLength),
             ("Content-Length: -5", Offence::InvalidLength),
             ("Content-Length: 5 5", Offence::InvalidLength),
             ("Content-Length: 0x5", Offence::InvalidLength),
@@ -815,18 +832,19 @@ mod tests {
             ("Content-Length: 18446744073709551616", Offence::InvalidLength),
             ("Content-Length: 99999999999999999999999", Offence::InvalidLength),
             ("Content-Length : 5", Offence::SpaceBeforeColon),
-            ("Transfer-Encoding:", Offence::UnsupportedTransferCoding),
-            ("Transfer-Encoding: xchunked", Offence::UnsupportedTransferCoding),
-            ("Transfer-Encoding: chunkedx", Offence::UnsupportedTransferCoding),
-            ("Transfer-Encoding: chunked, chunked", Offence::UnsupportedTransferCoding),
+            ("Transfer-Encoding:", Offence::InvalidTransferCoding),
+            ("Transfer-Encoding: xchunked", Offence::InvalidTransferCoding),
+            ("Transfer-Encoding: chunkedx", Offence::InvalidTransferCoding),
+            ("Transfer-Encoding: chunked, chunked", Offence::InvalidTransferCoding),
+            ("Transfer-Encoding: chunked, gzip, chunked", Offence::InvalidTransferCoding),
             ("Transfer-Encoding: gzip, chunked", Offence::UnsupportedTransferCoding),
-            ("Transfer-Encoding: chunked, identity", Offence::UnsupportedTransferCoding),
-            ("Transfer-Encoding: identity", Offence::UnsupportedTransferCoding),
-            ("Transfer-Encoding: ,chunked", Offence::UnsupportedTransferCoding),
-            ("Transfer-Encoding: chunked;q=1", Offence::UnsupportedTransferCoding),
-            ("Transfer-Encoding: \"chunked\"", Offence::UnsupportedTransferCoding),
-            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", Offence::UnsupportedTransferCoding),
-            ("Transfer-Encoding: chunked\r\nTransfer-encoding: cow", Offence::UnsupportedTransferCoding),
+            ("Transfer-Encoding: chunked, identity", Offence::InvalidTransferCoding),
+            ("Transfer-Encoding: identity", Offence::InvalidTransferCoding),
+            ("Transfer-Encoding: ,chunked", Offence::InvalidTransferCoding),
+            ("Transfer-Encoding: chunked;q=1", Offence::InvalidTransferCoding),
+            ("Transfer-Encoding: \"chunked\"", Offence::InvalidTransferCoding),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", Offence::InvalidTransferCoding),
+            ("Transfer-Encoding: chunked\r\nTransfer-encoding: cow", Offence::InvalidTransferCoding),
             ("Transfer-Encoding : chunked", Offence::SpaceBeforeColon),
             ("Transfer-Encoding:\x0bchunked", Offence::ControlByte),
             ("Transfer-Encoding: chunked\0", Offence::ControlByte),

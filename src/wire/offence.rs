@@ -75,6 +75,8 @@ offences! {
     BothLengths 400 "both_lengths" "Send either Content-Length or Transfer-Encoding, never both."
     DoubledLength 400 "doubled_length" "Send one Content-Length with one number."
     InvalidLength 400 "invalid_length" "Send Content-Length as decimal digits and nothing else."
+    InvalidTransferCoding 400 "invalid_transfer_coding"
+        "Send `Transfer-Encoding: chunked`, once, as the last coding and without parameters."
     UnsupportedTransferCoding 501 "unsupported_transfer_coding"
         "Send the body with Content-Length, or with `Transfer-Encoding: chunked` alone."
     TransferCodingInHttp10 400 "transfer_coding_in_http10"

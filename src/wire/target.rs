@@ -139,8 +139,8 @@ pub fn split_absolute(target: &str) -> Option<(&str, &str)> {
 
 /// Whether text is `uri-host [ ":" port ]`, as the Host field carries it. RFC 9110, section 7.2.
 ///
-/// An empty host is refused (RFC 9110, section 4.2.1), and so are user names and IPvFuture addresses, of
-/// which there are none.
+/// An empty host is refused (RFC 9110, section 4.2.1), and so are user names, IPvFuture addresses, of which
+/// there are none, and commas: what the grammar allows in a name is to some programs a list of two hosts.
 pub fn is_authority(text: &str) -> bool {
     if let Some(rest) = text.strip_prefix('[') {
         let Some((address, port)) = rest.split_once(']') else {
@@ -161,7 +161,7 @@ fn is_port(port: &str) -> bool {
 
 /// RFC 3986, section 3.2.2. IPv4 addresses are in this set too.
 fn is_reg_name(host: &str) -> bool {
-    host.bytes().all(|byte| is_unreserved(byte) || b"!$&'()*+,;=%".contains(&byte)) && decode(host).is_ok()
+    host.bytes().all(|byte| is_unreserved(byte) || b"!$&'()*+;=%".contains(&byte)) && decode(host).is_ok()
 }
 
 fn is_unreserved(byte: u8) -> bool {
@@ -274,7 +274,7 @@ mod tests {
             "a b",
             "a?b",
             "a#b",
-            "a,b c",
+            "a,b",
             "a\\b",
             "[::1",
             "::1",

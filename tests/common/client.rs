@@ -46,9 +46,15 @@ impl Client {
         }
     }
 
+    /// Sends bytes to a peer that may be gone before all are sent; whether they were.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).is_ok()
+    }
+
     /// Says that nothing more will be sent.
     pub fn half_close(&self) {
-        self.stream.shutdown(Shutdown::Write).expect("shut");
+        // It may be over already.
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// Waits for more bytes; false at the end.
@@ -157,6 +163,16 @@ impl Client {
             None => response.body = self.rest(),
         }
         response
+    }
+
+    /// All responses up to the end of the connection.
+    #[track_caller]
+    pub fn responses(&mut self) -> Vec<Response> {
+        let mut found = Vec::new();
+        while !self.unread.is_empty() || self.fill("a response or the end") {
+            found.push(self.response());
+        }
+        found
     }
 
     /// Sends a request. `fields` are whole lines.
