@@ -29,7 +29,8 @@ pub fn http_head(input: &[u8]) {
 
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut other = httparse::Request::new(&mut headers);
-    assert_eq!(other.parse(&input[..len]), Ok(httparse::Status::Complete(len)), "{head:?}");
+    let known = with_known_version(&input[..len]);
+    assert_eq!(other.parse(&known), Ok(httparse::Status::Complete(len)), "{head:?}");
     let minor = u8::from(head.version == Version::Http11);
     assert_eq!(
         (other.method, other.path, other.version),
@@ -37,6 +38,17 @@ pub fn http_head(input: &[u8]) {
     );
     check_framing(&head, other.headers);
     check_again(&head, other.headers);
+}
+
+/// The same head in HTTP/1.1 if its minor version is a higher one: httparse knows none.
+fn with_known_version(head: &[u8]) -> Vec<u8> {
+    let mut head = head.to_vec();
+    if let Some(at) = head.windows(8).position(|part| part.starts_with(b" HTTP/1."))
+        && let Some(minor @ b'2'..=b'9') = head.get_mut(at + 8)
+    {
+        *minor = b'1';
+    }
+    head
 }
 
 /// What the scanner says to bytes that arrive in these pieces.
