@@ -113,6 +113,8 @@ export interface Events {
   welcome: { type: "welcome"; sid: string; cursor: string; heartbeat: number; epoch: string };
   heartbeat: { type: "heartbeat"; at: number };
   bye: { type: "bye"; why: string; retry: number };
+  /** An entry of `trail`, as it is made. */
+  trail: Tried;
   /** Something was refused that nobody is waiting for. */
   error: Failure;
 }
@@ -125,6 +127,8 @@ export interface Client {
   readonly transport: Transport | "";
   /** What was tried, how long it lived, why it ended: the last fifty. */
   readonly trail: Tried[];
+  /** Milliseconds that the last command took to be answered; 0 before the first. `command('ping')` measures. */
+  readonly rtt: number;
   readonly sid: string;
   readonly cursor: string;
 

@@ -4,7 +4,7 @@
  *   c.on('message', function (m) { ... m.ch, m.data ... });
  *   c.publish('lobby', 'hello');
  *
- * How it works, and its types: encke.d.ts.
+ * How it works, and its types: encke.d.ts. What is served as /encke.js is encke.min.js, made from this.
  */
 (function (root) {
   'use strict';
@@ -192,7 +192,7 @@
 
   function Encke(options) {
     var o = options || {};
-    var c = { state: 'connecting', transport: '', sid: o.sid || '', cursor: o.since || '', trail: [] };
+    var c = { state: 'connecting', transport: '', sid: o.sid || '', cursor: o.since || '', rtt: 0, trail: [] };
     var base = (o.url || (root.location ? location.protocol + '//' + location.host : '')).replace(/\/+$/, '');
     var prefix = random();
     var handlers = {}; // names have a $ in front: one may be `constructor`
@@ -302,6 +302,7 @@
       var entry = { transport: name, lived: lived, why: why, left: false };
       c.trail.push(entry);
       if (c.trail.length > TRAIL_MAX) c.trail.shift();
+      emit('trail', entry);
       return entry;
     }
 
@@ -484,6 +485,7 @@
       if (flying === item) flying = null;
       if (!reply.ok && reply.error.retry) return pause(reply.error.retry);
       queue.splice(i, 1);
+      c.rtt = now() - item.at;
       if (item.body.op === 'login' && reply.ok) {
         me = {};
         for (i in item.body) if (i !== 'op' && i !== 'ref') me[i] = item.body[i];

@@ -1,9 +1,8 @@
 //! The pages, embedded in the program.
 //!
-//! It knows no client: a page is bytes with a type and a tag. Read first: RFC 9110, section 13.1.2
-//! (If-None-Match).
-
-use std::hash::{DefaultHasher, Hasher};
+//! It knows no client: a page is bytes with a type and a tag, each in two forms, as it is and compressed.
+//! Adding one is a line in `PAGES`; `build.rs` beside this has compressed it by then. Read first: RFC 9110,
+//! sections 12.5.3 (Accept-Encoding), 12.5.5 (Vary) and 13.1.2 (If-None-Match).
 
 use crate::server::{Request, Response};
 
@@ -12,31 +11,36 @@ struct Page {
     path: &'static str,
     content_type: &'static str,
     bytes: &'static [u8],
+    gzip: &'static [u8],
+    tag: &'static str,
 }
 
-const PAGES: [Page; 6] = [
-    Page { path: "/", content_type: "text/html; charset=utf-8", bytes: include_bytes!("index.html") },
-    Page {
-        path: "/chat.js",
-        content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("chat.js"),
-    },
-    Page { path: "/chat.css", content_type: "text/css; charset=utf-8", bytes: include_bytes!("chat.css") },
-    Page {
-        path: "/encke.js",
-        content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("encke.js"),
-    },
-    Page {
-        path: "/encke.mjs",
-        content_type: "text/javascript; charset=utf-8",
-        bytes: include_bytes!("encke.mjs"),
-    },
-    Page {
-        path: "/encke.d.ts",
-        content_type: "text/plain; charset=utf-8",
-        bytes: include_bytes!("encke.d.ts"),
-    },
+/// A file of this folder, at a path.
+macro_rules! page {
+    ($path:literal, $file:literal, $content_type:expr) => {
+        Page {
+            path: $path,
+            content_type: $content_type,
+            bytes: include_bytes!($file),
+            gzip: include_bytes!(concat!(env!("OUT_DIR"), "/", $file, ".gz")),
+            tag: include_str!(concat!(env!("OUT_DIR"), "/", $file, ".tag")),
+        }
+    };
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+const PAGES: &[Page] = &[
+    page!("/", "index.html", HTML),
+    page!("/chat.js", "chat.js", SCRIPT),
+    page!("/chat.css", "chat.css", CSS),
+    page!("/encke.js", "encke.min.js", SCRIPT),
+    page!("/encke.src.js", "encke.js", SCRIPT),
+    page!("/encke.mjs", "encke.mjs", SCRIPT),
+    page!("/encke.d.ts", "encke.d.ts", TEXT),
 ];
 
 /// What the paths of the client library begin with. Any site may load that with a script element, which is
@@ -63,29 +67,70 @@ pub fn answer(request: &Request<'_>) -> Response {
                 .with_header("Allow", METHODS);
         }
     }
-    let tag = tag(page.bytes);
-    let is_known =
-        request.header("if-none-match").is_some_and(|tags| tags.split(',').any(|one| one.trim() == tag));
-    let response = if is_known {
+    let is_gzip = page.gzip.len() < page.bytes.len()
+        && request.header("accept-encoding").is_some_and(|accepted| takes_gzip(accepted));
+    // The two forms are two representations, so they have two tags (RFC 9110, section 8.8.3.3).
+    let tag = if is_gzip { format!("\"{}-gz\"", page.tag) } else { format!("\"{}\"", page.tag) };
+    let mut response = if request.header("if-none-match").is_some_and(|known| names(known, &tag)) {
         Response::new(304)
     } else {
+        let bytes = if is_gzip { page.gzip } else { page.bytes };
         Response::new(200)
-            .with_body(page.content_type, page.bytes)
+            .with_body(page.content_type, bytes)
             .with_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
             .with_header("Referrer-Policy", "same-origin")
     };
-    let response = if page.path.starts_with(LIBRARY) {
-        response.with_header("Cross-Origin-Resource-Policy", "cross-origin")
-    } else {
-        response
-    };
+    if is_gzip && response.status() == 200 {
+        response = response.with_header("Content-Encoding", "gzip");
+    }
+    if page.path.starts_with(LIBRARY) {
+        response = response.with_header("Cross-Origin-Resource-Policy", "cross-origin");
+    }
     // Asked for every time, sent only when it has changed: a new version of the program is seen at once.
-    response.with_header("ETag", tag).with_header("Cache-Control", "no-cache")
+    response
+        .with_header("ETag", tag)
+        .with_header("Vary", "Accept-Encoding")
+        .with_header("Cache-Control", "no-cache")
 }
 
-/// The entity tag of a file: the same for the same bytes, whatever program they are in.
-fn tag(bytes: &[u8]) -> String {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(bytes);
-    format!("\"{:016x}\"", hasher.finish())
+/// Whether `Accept-Encoding` lets gzip pass: named, or meant by `*`, with a weight above nothing.
+fn takes_gzip(accepted: &str) -> bool {
+    let weight = |name: &str| {
+        let mut codings = accepted.split(',').map(|coding| coding.split(';').map(str::trim));
+        codings.find_map(|mut parts| {
+            parts.next().filter(|coding| coding.eq_ignore_ascii_case(name))?;
+            let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+            Some(weight.is_none_or(|weight| weight.parse::<f32>().is_ok_and(|weight| weight > 0.0)))
+        })
+    };
+    weight("gzip").or_else(|| weight("x-gzip")).or_else(|| weight("*")).unwrap_or(false)
+}
+
+/// Whether `If-None-Match` names the tag. A proxy that compressed the page itself made it a weak one, which
+/// names it just as well here (RFC 9110, section 13.1.2).
+fn names(known: &str, tag: &str) -> bool {
+    let mut tags = known.split(',').map(str::trim);
+    tags.any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_taken_where_it_is_welcome() {
+        for welcome in ["gzip", "deflate, gzip;q=1.0, *;q=0.5", "br;q=1, GZIP ; q=0.001", "*", "x-gzip"] {
+            assert!(takes_gzip(welcome), "{welcome}");
+        }
+        for unwelcome in ["", "br", "gzip;q=0", "gzip; q=0.000, *", "*;q=0", "gzipped", "gzip;q=x"] {
+            assert!(!takes_gzip(unwelcome), "{unwelcome}");
+        }
+    }
+
+    #[test]
+    fn a_tag_is_found_in_a_list_and_when_it_is_weak() {
+        assert!(names("\"a\", W/\"b\"", "\"b\""));
+        assert!(names("*", "\"b\""));
+        assert!(!names("\"a\", b", "\"b\""));
+    }
 }
