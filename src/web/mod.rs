@@ -67,8 +67,8 @@ pub fn answer(request: &Request<'_>) -> Response {
                 .with_header("Allow", METHODS);
         }
     }
-    let is_gzip = page.gzip.len() < page.bytes.len()
-        && request.header("accept-encoding").is_some_and(|accepted| takes_gzip(accepted));
+    let is_gzip =
+        page.gzip.len() < page.bytes.len() && request.header("accept-encoding").is_some_and(takes_gzip);
     // The two forms are two representations, so they have two tags (RFC 9110, section 8.8.3.3).
     let tag = if is_gzip { format!("\"{}-gz\"", page.tag) } else { format!("\"{}\"", page.tag) };
     let mut response = if request.header("if-none-match").is_some_and(|known| names(known, &tag)) {
