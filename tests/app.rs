@@ -106,7 +106,9 @@ impl App for Witness {
     fn on_request(&mut self, _: &mut Ctx<'_>, request: &Request<'_>) -> Response {
         let text = format!("{} {} {}", request.method(), request.path(), request.body.len());
         let value = request.header("x-echo").unwrap_or_default().to_owned();
-        Response::text(200, text).with_header("X-Echo", value + "\r\nX-Evil: 1")
+        Response::text(200, text)
+            .with_header("X-Echo", value + "\r\nX-Evil: 1")
+            .with_header("X-Peer", request.peer().to_string())
     }
 }
 
@@ -251,6 +253,7 @@ fn requests_are_the_applications() {
         let path = path.split('?').next().expect("a path");
         assert_eq!(response.text(), format!("POST {path} 5"));
         assert_eq!(response.header("x-evil"), None, "nobody adds a line");
+        assert_eq!(response.header("x-peer"), Some("127.0.0.1"));
         assert!(response.header("x-echo").is_some_and(|value| value.ends_with("X-Evil: 1")), "{response:?}");
     }
     let (server, _told) = witnessed(|_| {});

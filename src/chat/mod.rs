@@ -59,7 +59,7 @@ impl Chat {
     ) -> Result<Object, Refusal> {
         let channel = command.string("ch")?;
         let user = user(ctx, client)?;
-        self.on_publish(ctx, client, &channel)?;
+        self.on_publish(ctx, client, &channel, b"")?;
         let now = ctx.wall();
         // A clock that was set back is no reason to be silent for an hour.
         let is_recent = |(last, at): &(String, u64)| *last == channel && *at <= now && now - at < TYPING_MS;
@@ -80,7 +80,8 @@ impl Chat {
         let (channel, id) = (command.string("ch")?, command.string("id")?);
         let user = user(ctx, client)?;
         self.on_subscribe(ctx, client, &channel)?;
-        let author = ctx.author(&channel, &id).filter(|author| *author != user);
+        let author =
+            ctx.message(&channel, &id).and_then(|message| message.from).filter(|author| *author != user);
         if let Some(author) = author {
             let receipt = Object::new().string("receipt", "read").string("ch", &channel).string("id", &id);
             ctx.publish(&inbox(&author), Some(&user), receipt.as_bytes())?;

@@ -151,6 +151,21 @@ impl Message {
         }
     }
 
+    /// The same message with other data: its place, its author and its time stay what they were.
+    pub(super) fn redacted(&self, data: &[u8]) -> Message {
+        // Within a string every quote has a backslash before it, so the first of these is the member.
+        const DATA: &[u8] = b",\"data\":";
+        let start = self.json.windows(DATA.len()).position(|part| part == DATA);
+        let start = start.map_or(self.json.len(), |start| start + DATA.len());
+        let json = [&self.json[..start], data, b"}"].concat();
+        Message {
+            json: json.into_boxed_slice(),
+            images: RefCell::default(),
+            is_stale: self.is_stale.clone(),
+            ..*self
+        }
+    }
+
     /// Its number in the server's one sequence; the first is 1.
     #[must_use]
     pub fn seq(&self) -> u64 {
@@ -278,6 +293,21 @@ mod tests {
         let mut json = String::new();
         quote(&mut json, "a\"\\\n\0</script>\u{2028}\u{2029}é");
         assert_eq!(json, "\"a\\\"\\\\\\u000a\\u0000\\u003c/script>\\u2028\\u2029é\"");
+    }
+
+    #[test]
+    fn redaction_changes_the_data_alone() {
+        for from in [None, Some("ann"), Some(",\"data\":")] {
+            for data in [Data::Json(b"{\"data\":[1,\"data\"]}"), Data::Base64("AAAA"), Data::Json(b"1")] {
+                let message = Message::published(STAMP, ",\"data\":", from, data);
+                let expected = Message::published(STAMP, ",\"data\":", from, b"{\"deleted\":true}".into());
+                message.image(0, |m| m.json().to_vec());
+                let redacted = message.redacted(b"{\"deleted\":true}");
+                assert_eq!(redacted.json(), expected.json());
+                assert_eq!((redacted.seq(), redacted.kept_at()), (7, 5));
+                assert_eq!(*redacted.image(0, |m| m.json().to_vec()), *expected.json(), "made anew");
+            }
+        }
     }
 
     #[test]

@@ -345,12 +345,17 @@ impl Hub {
         })
     }
 
-    /// About every open channel, in order of their names. Sorts them all: for a listing, not for a turn.
+    /// About every open channel, in no particular order.
     pub fn channels(&self) -> impl Iterator<Item = ChannelInfo<'_>> {
-        let ids = self.channels.iter().map(|(id, _)| ChannelId(number(id)));
-        let mut infos: Vec<_> = ids.filter_map(|id| self.channel(id)).collect();
-        infos.sort_unstable_by_key(|info| info.name);
-        infos.into_iter()
+        self.channels.iter().filter_map(|(id, _)| self.channel(ChannelId(number(id))))
+    }
+
+    /// The first message that a channel keeps after `seq`.
+    #[must_use]
+    pub fn next_message(&self, name: &str, seq: u64) -> Option<Rc<Message>> {
+        let ring = &self.channels[*self.names.get(name)? as usize].ring;
+        let mut after = ring.entries_from(ring.after(seq));
+        after.find(|message| message.kind() == Kind::Message).cloned()
     }
 
     /// The latest `limit` messages of a channel, of those numbered below `before` if it is given, oldest

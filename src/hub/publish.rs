@@ -72,6 +72,19 @@ impl Hub {
         Ok(Published { seq, repeated: false })
     }
 
+    /// Puts other data into a message that is kept, for good: who has not taken it yet, and whoever looks
+    /// into the history, finds it with these. Its number, its author and its time stay. Nobody is told; who
+    /// has taken it already has it as it was. Whether there is such a message. `data` is canonical JSON.
+    pub fn redact(&mut self, name: &str, seq: u64, data: &[u8]) -> Result<bool, Refusal> {
+        if data.len() > self.bounds.message_bytes {
+            return Err(Refusal::MessageTooLong);
+        }
+        let Some(&id) = self.names.get(name) else { return Ok(false) };
+        let redacted = self.change(id as usize, |ring, bounds| ring.redact(seq, data, bounds));
+        self.make_room(id as usize);
+        Ok(redacted)
+    }
+
     /// Evicts all that a channel keeps. Whether there is such a channel.
     pub fn clear(&mut self, name: &str) -> bool {
         let Some(&id) = self.names.get(name) else {
@@ -220,6 +233,31 @@ mod tests {
         assert!(!hub.take(reader, usize::MAX, &mut out));
         hub.audit();
         (reader, out)
+    }
+
+    #[test]
+    fn who_is_behind_finds_the_redacted_message() {
+        let mut hub = Hub::new(1, Bounds::default());
+        let told = |items: &[Item]| match items {
+            [Item::Message(one), Item::Message(two)] => {
+                assert_eq!((one.seq(), two.seq()), (1, 2));
+                String::from_utf8_lossy(one.json()).into_owned()
+            }
+            other => panic!("{other:?}"),
+        };
+        publish(&mut hub, "a");
+        publish(&mut hub, "a");
+        let (reader, before) = since(&mut hub, "a", 0);
+        assert!(told(&before).ends_with("\"data\":1}"));
+        assert_eq!(hub.redact("a", 1, b"[]"), Ok(true));
+        hub.audit();
+        assert!(!hub.is_behind(reader), "nobody is told");
+        assert!(told(&since(&mut hub, "a", 0).1).ends_with("\"data\":[]}"));
+        assert_eq!(hub.history("a", None, 9).len(), 2);
+        assert_eq!((hub.redact("a", 3, b"[]"), hub.redact("b", 1, b"[]")), (Ok(false), Ok(false)));
+        let long = vec![b'0'; hub.bounds().message_bytes + 1];
+        assert_eq!(hub.redact("a", 1, &long), Err(Refusal::MessageTooLong));
+        hub.audit();
     }
 
     fn sweep(hub: &mut Hub) -> usize {

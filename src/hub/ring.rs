@@ -61,6 +61,24 @@ impl Ring {
         self.expire(bounds, self.entries.back().map_or(0, |m| m.kept_at()));
     }
 
+    /// Puts other data into the message `seq`, in its place. Whether it is kept. Like a publish, longer data
+    /// may push the oldest messages out.
+    pub(super) fn redact(&mut self, seq: u64, data: &[u8], bounds: &Bounds) -> bool {
+        let index = self.entries.partition_point(|m| m.seq() < seq);
+        let Some(old) = self.entries.get(index).filter(|m| m.seq() == seq && m.kind() == Kind::Message)
+        else {
+            return false;
+        };
+        let new = Rc::new(old.redacted(data));
+        self.messages.remove(old.bytes());
+        self.messages.add(new.bytes());
+        self.entries[index] = new;
+        while self.messages.bytes > bounds.channel_bytes && self.messages.count > 1 {
+            self.evict_front();
+        }
+        true
+    }
+
     /// Evicts what is older than the bound at `now` (monotonic milliseconds).
     pub(super) fn expire(&mut self, bounds: &Bounds, now: u64) {
         while let Some(front) = self.entries.front() {
@@ -304,6 +322,24 @@ mod tests {
         ring.push(message(1), &tight);
         ring.push(message(2), &tight);
         assert_eq!((seqs(&ring), ring.floor()), (vec![2], 1));
+        ring.audit(&tight);
+    }
+
+    #[test]
+    fn redaction_keeps_the_place_and_the_account() {
+        let mut ring = Ring::new(0);
+        for seq in [1, 3] {
+            ring.push(message(seq), &bounds());
+            ring.push(presence(seq + 1), &bounds());
+        }
+        assert!(!ring.redact(2, b"0", &bounds()), "a presence is nobody's to take back");
+        assert!(!ring.redact(9, b"0", &bounds()));
+        assert!(ring.redact(1, b"\"longer than it was\"", &bounds()));
+        assert_eq!((seqs(&ring), ring.floor()), (vec![1, 2, 3, 4], 0));
+        ring.audit(&bounds());
+        let tight = Bounds { channel_bytes: ring.messages.bytes, ..bounds() };
+        assert!(ring.redact(3, b"\"longer too\"", &tight));
+        assert_eq!((seqs(&ring), ring.floor()), (vec![2, 3, 4], 1), "as a publish of that length would");
         ring.audit(&tight);
     }
 

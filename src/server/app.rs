@@ -7,12 +7,16 @@
 //! An application never waits and is never called from within one of its own calls: what it publishes or
 //! closes takes effect when the turn comes to it.
 
-use super::client::ClientId;
+use std::net::IpAddr;
+
+use super::client::{ClientId, Sid};
 use super::command::Command;
+use super::config::Config;
 use super::hall::Hall;
 use super::object::Object;
 use super::refusal::Refusal;
-use crate::hub::{Data, PresenceEvent};
+use super::routes::Route;
+use crate::hub::{ChannelInfo, Data, PresenceEvent};
 use crate::reactor::Links;
 use crate::wire::http::Head;
 use crate::wire::response::Response;
@@ -36,12 +40,18 @@ pub struct Request<'a> {
     pub target: Target<'a>,
     /// The body, decoded.
     pub body: &'a [u8],
+    peer: IpAddr,
 }
 
 impl<'a> Request<'a> {
-    /// The request of that head.
-    pub(super) fn of(head: &'a Head<'a>, body: &'a [u8]) -> Request<'a> {
-        Request { head, target: Target::parse(head.path_and_query()), body }
+    /// The request of that head, from that address.
+    pub(super) fn of(head: &'a Head<'a>, body: &'a [u8], peer: IpAddr) -> Request<'a> {
+        Request { head, target: Target::parse(head.path_and_query()), body, peer }
+    }
+
+    /// The address it came from.
+    pub fn peer(&self) -> IpAddr {
+        self.peer
     }
 
     /// The method.
@@ -118,16 +128,27 @@ pub trait App {
         }
     }
 
-    /// A client wants to publish to a channel. `from` will be the user it is logged in as, if any.
+    /// A client wants to publish `data`, canonical JSON, to a channel. `from` will be the user it is logged in
+    /// as, if any.
     ///
     /// # Errors
     /// A refusal keeps the message out. By default an inbox takes messages from users alone.
-    fn on_publish(&mut self, ctx: &mut Ctx<'_>, client: ClientId, channel: &str) -> Result<(), Refusal> {
+    fn on_publish(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        client: ClientId,
+        channel: &str,
+        _data: &[u8],
+    ) -> Result<(), Refusal> {
         if channel.starts_with('@') && ctx.user(client).is_none() {
             return Err(Refusal::new(403, "login_first", "Log in before you write to somebody's inbox."));
         }
         Ok(())
     }
+
+    /// A client has published a message. One that is sent again with its key is not published again, and
+    /// this is not called again.
+    fn on_published(&mut self, _ctx: &mut Ctx<'_>, _client: ClientId, _channel: &str, _message: &Kept) {}
 
     /// A client is gone: it said so, or it did not come back within the grace period.
     fn on_close(&mut self, _ctx: &mut Ctx<'_>, _client: ClientId) {}
@@ -139,6 +160,19 @@ pub trait App {
     fn on_request(&mut self, _ctx: &mut Ctx<'_>, _request: &Request<'_>) -> Response {
         Response::problem(404, "not_found", "There is nothing at this path.")
     }
+}
+
+/// A message that a channel keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its id.
+    pub id: String,
+    /// Its number in the log: of two messages the later one has the greater.
+    pub seq: u64,
+    /// Its author, if that is a user.
+    pub from: Option<String>,
+    /// What it says, as canonical JSON.
+    pub data: Vec<u8>,
 }
 
 /// What an application may do from within a callback.
@@ -173,6 +207,16 @@ impl Ctx<'_> {
     /// The channel's name is bad, the message too long, or there are too many channels.
     pub fn publish(&mut self, channel: &str, from: Option<&str>, data: &[u8]) -> Result<String, Refusal> {
         self.hall.publish(channel, from, Data::Json(data))
+    }
+
+    /// Puts other data into a message that is kept, for good, in its place and under its author: who has not
+    /// read it yet, and whoever looks into the history, finds it with these. Nobody is told; who has read it
+    /// has it as it was. Returns whether there is such a message.
+    ///
+    /// # Errors
+    /// The data is too long.
+    pub fn redact(&mut self, channel: &str, id: &str, data: &[u8]) -> Result<bool, Refusal> {
+        self.hall.redact(channel, id, data)
     }
 
     /// Forgets what a channel keeps. Readers that were behind are told of the gap.
@@ -221,14 +265,58 @@ impl Ctx<'_> {
         self.hall.clients.is_present(client)
     }
 
+    /// The address a client reads from. None between two polls, and for a client that has gone.
+    pub fn peer(&self, client: ClientId) -> Option<IpAddr> {
+        self.hall.peer(client)
+    }
+
     /// The users present in a channel, in order of their names.
     pub fn users(&self, channel: &str) -> Vec<String> {
         self.hall.users(channel)
     }
 
-    /// The author of a kept message, by its id.
-    pub fn author(&self, channel: &str, id: &str) -> Option<String> {
-        self.hall.author(channel, id)
+    /// About a channel, if it is open.
+    pub fn channel(&self, channel: &str) -> Option<ChannelInfo<'_>> {
+        self.hall.hub.find(channel).and_then(|id| self.hall.hub.channel(id))
+    }
+
+    /// About every open channel, in no particular order. There may be many.
+    pub fn channels(&self) -> impl Iterator<Item = ChannelInfo<'_>> {
+        self.hall.hub.channels()
+    }
+
+    /// The channels a client reads.
+    pub fn subscriptions(&self, client: ClientId) -> Vec<String> {
+        self.hall.subscriptions(client)
+    }
+
+    /// A kept message, by its id.
+    pub fn message(&self, channel: &str, id: &str) -> Option<Kept> {
+        self.hall.message(channel, id)
+    }
+
+    /// The first message that a channel keeps after a place in the log. The id of a message of any channel
+    /// is one.
+    pub fn message_after(&self, channel: &str, id: &str) -> Option<Kept> {
+        self.hall.message_after(channel, id)
+    }
+
+    /// The client that a sid names. Whoever shows one is that client.
+    pub fn find(&self, sid: &str) -> Option<ClientId> {
+        self.hall.clients.find(&Sid::parse(sid)?)
+    }
+
+    /// Whether a request comes from a back end, or from whoever else may look into channels and clear them.
+    ///
+    /// # Errors
+    /// It does not: the refusal says what is needed.
+    pub fn authorize(&self, request: &Request<'_>) -> Result<(), Refusal> {
+        self.hall.authorize(&Route::Channels, request)
+    }
+
+    /// How the server was set up.
+    pub fn config(&self) -> &Config {
+        &self.hall.config
     }
 
     /// Calls [`App::on_timer`] with `tag` in `ms` milliseconds.
@@ -239,6 +327,11 @@ impl Ctx<'_> {
     /// Fills `bytes` from the system's random source.
     pub fn random(&mut self, bytes: &mut [u8]) {
         (self.hall.entropy)(bytes);
+    }
+
+    /// Milliseconds of a clock that is never set back, since some moment before the start.
+    pub fn now(&self) -> u64 {
+        self.links.now().as_millis()
     }
 
     /// The wall clock: milliseconds since 1970. It may be set back.

@@ -86,7 +86,9 @@ impl Hall {
                 Ok(json(&self.history(channel, request.parameter("before").as_deref(), limit)?))
             }
             (Route::Channels, _) => {
-                let channels: Vec<Object> = self.hub.channels().map(|info| self.listed(&info)).collect();
+                let mut infos: Vec<_> = self.hub.channels().collect();
+                infos.sort_unstable_by_key(|info| info.name);
+                let channels: Vec<Object> = infos.iter().map(|info| self.listed(info)).collect();
                 Ok(json(&Object::new().array("channels", channels.iter().map(Object::as_bytes))))
             }
             (Route::Metrics, _) => {
@@ -109,8 +111,8 @@ impl Hall {
                 Object::new().boolean("ok", true).string("id", &id)
             }
             Some(key) => {
-                let answer = self.publish_once(channel, None, self.back_end_once(key), data)?;
-                Object::new().boolean("ok", true).members(&answer)
+                let published = self.publish_once(channel, None, self.back_end_once(key), data)?;
+                Object::new().boolean("ok", true).members(&self.answer_publish(published))
             }
         };
         Ok(json(&answer))
@@ -139,7 +141,9 @@ impl Hall {
                 None => {
                     self.publish(channel, None, Data::Json(data)).map(|id| Object::new().string("id", &id))
                 }
-                Some(key) => self.publish_once(channel, None, self.back_end_once(key), Data::Json(data)),
+                Some(key) => self
+                    .publish_once(channel, None, self.back_end_once(key), Data::Json(data))
+                    .map(|published| self.answer_publish(published)),
             };
             results.push(match published {
                 Ok(answer) => Object::new().boolean("ok", true).members(&answer),

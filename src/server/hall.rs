@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use log::debug;
@@ -15,14 +16,13 @@ use super::Entropy;
 use super::app::Message;
 use super::client::ClientId;
 use super::client::{Clients, Expiry};
-use super::command::Command;
 use super::config::Config;
 use super::delivery::Runs;
 use super::object::Object;
 use super::refusal::Refusal;
 use super::session::{Reply, Session, Stage};
 use super::transport::Transport;
-use crate::hub::{Bounds, Cursor, Data, Hub, Item, NO_EPOCH, ReaderId, Start};
+use crate::hub::{Bounds, Data, Hub, Item, NO_EPOCH, ReaderId, Start};
 use crate::limits::{
     CLIENTS_PER_CONNECTION, HEAD_MS, IDLE_MS, RETRY_MS_MAX, RETRY_MS_MIN, SEND_QUEUE_BYTES_MAX,
     SWEEP_CHANNELS, SWEEP_MS, TELL_READERS_MAX,
@@ -127,11 +127,11 @@ impl Hall {
         &mut self.sessions[id.slot()]
     }
 
-    pub(super) fn open_session(&mut self, links: &mut Links, id: ConnId) {
+    pub(super) fn open_session(&mut self, links: &mut Links, id: ConnId, peer: IpAddr) {
         if self.sessions.len() <= id.slot() {
             self.sessions.resize_with(id.slot() + 1, Session::default);
         }
-        self.sessions[id.slot()] = Session::default();
+        self.sessions[id.slot()] = Session::of(peer);
         links.set_deadline(id, links.now().after(HEAD_MS));
     }
 
@@ -363,6 +363,11 @@ impl Hall {
         self.remove(client);
     }
 
+    pub(super) fn peer(&self, client: ClientId) -> Option<IpAddr> {
+        let (id, _) = self.clients.line(client)?;
+        Some(self.sessions[id.slot()].peer())
+    }
+
     pub(super) fn set_user(&mut self, client: ClientId, user: Option<&str>) {
         if let Some(reader) = self.reader(client) {
             self.hub.name(reader, user.map(Rc::from));
@@ -376,13 +381,6 @@ impl Hall {
     pub(super) fn users(&self, channel: &str) -> Vec<String> {
         let id = self.hub.find(channel);
         id.into_iter().flat_map(|id| self.hub.users(id)).map(|(user, _)| user.to_owned()).collect()
-    }
-
-    pub(super) fn author(&self, channel: &str, id: &str) -> Option<String> {
-        let cursor = Cursor::parse(id).filter(|cursor| cursor.epoch == self.hub.epoch())?;
-        let message = self.hub.history(channel, Some(cursor.seq.saturating_add(1)), 1).pop()?;
-        let text = std::str::from_utf8(message.json()).ok().filter(|_| message.seq() == cursor.seq)?;
-        Command::members(text).ok()?.optional_string("from").ok()?
     }
 
     pub(super) fn set_timer(&mut self, links: &mut Links, ms: u64, tag: u64) {

@@ -13,7 +13,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `session` | one connection's states and transitions |
-//! | `hall` | all that is held, and the small acts on it |
+//! | `hall`, `lookup` | all that is held, and the small acts on it |
 //! | `client` | who reads and writes, across connections |
 //! | `requests`, `routes`, `params`, `origin` | what is asked for, and whether this page may |
 //! | `frames` | what a WebSocket's messages are answered with |
@@ -30,6 +30,7 @@ mod config;
 mod delivery;
 mod frames;
 mod hall;
+mod lookup;
 mod object;
 mod origin;
 mod params;
@@ -46,7 +47,7 @@ use std::net::SocketAddr;
 
 use log::debug;
 
-pub use self::app::{App, Ctx, Message, Request};
+pub use self::app::{App, Ctx, Kept, Message, Request};
 pub use self::client::{ClientId, same_bytes};
 pub use self::command::Command;
 pub use self::config::Config;
@@ -55,6 +56,7 @@ pub use self::object::Object;
 pub use self::refusal::Refusal;
 use self::session::{Fault, Incoming, Reply, Stage};
 pub use self::transport::Transport;
+pub use crate::hub::ChannelInfo;
 use crate::limits::{HEAD_MS, HIGH_WATER_BYTES};
 use crate::reactor::{ConnId, Handler, Links, Why};
 use crate::wire::http::Head;
@@ -143,7 +145,7 @@ impl fmt::Debug for Server {
 impl Handler for Server {
     fn on_open(&mut self, links: &mut Links, id: ConnId, peer: SocketAddr) {
         debug!("{id} from {peer}");
-        self.hall.open_session(links, id);
+        self.hall.open_session(links, id, peer.ip());
     }
 
     fn on_read(&mut self, links: &mut Links, id: ConnId, bytes: &[u8]) {

@@ -45,7 +45,8 @@ impl Server {
                 // Who has sent the body already does not wait for leave (RFC 9110, section 10.1.1).
                 if expects && is_last {
                     let verdict = origin::judge(&head, &self.hall.config.origins);
-                    if let Err(refusal) = self.judge(&verdict, &Request::of(&head, &[])) {
+                    let request = Request::of(&head, &[], self.hall.session(id).peer());
+                    if let Err(refusal) = self.judge(&verdict, &request) {
                         // The body may come all the same, so nothing can follow on this connection.
                         let reply = Reply { keep_alive: false, ..reply_to(&head, &verdict) };
                         return self.hall.answer(links, id, &reply, refusal.to_response());
@@ -71,7 +72,7 @@ impl Server {
     pub(super) fn on_request(&mut self, links: &mut Links, id: ConnId, head: &Head<'_>, body: &[u8]) {
         let verdict = origin::judge(head, &self.hall.config.origins);
         let reply = reply_to(head, &verdict);
-        let request = Request::of(head, body);
+        let request = Request::of(head, body, self.hall.session(id).peer());
         let answered = match self.judge(&verdict, &request) {
             Ok(route) => self.carry_out(links, id, &reply, &verdict, &route, &request),
             Err(refusal) => Err(refusal),

@@ -20,6 +20,8 @@
 //! waits in the stash (bounded by one read) and then in the kernel. Responses are therefore in order by
 //! construction.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use log::trace;
 
 use crate::wire::body::Decoder;
@@ -115,7 +117,7 @@ pub enum Stage {
 }
 
 /// One connection's protocol.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Session {
     state: State,
     /// Bytes that came too early. At most one read's worth: the link is paused while there are any.
@@ -123,9 +125,33 @@ pub struct Session {
     stash: Option<Box<Vec<u8>>>,
     /// The client this connection speaks for, by its slot.
     client: Option<u32>,
+    /// Who is at the other end, in the one form that holds every address.
+    peer: Ipv6Addr,
+}
+
+impl Default for Session {
+    /// The session of no connection.
+    fn default() -> Session {
+        Session { state: State::Idle, stash: None, client: None, peer: Ipv6Addr::UNSPECIFIED }
+    }
 }
 
 impl Session {
+    /// The session of a connection that has said nothing yet.
+    pub fn of(peer: IpAddr) -> Session {
+        let peer = match peer {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => address,
+        };
+        Session { peer, ..Session::default() }
+    }
+
+    /// The address of the other end.
+    pub fn peer(&self) -> IpAddr {
+        // An IPv4 peer of a socket for both is told as an IPv6 address that maps it.
+        IpAddr::V6(self.peer).to_canonical()
+    }
+
     /// Every transition there is. One that isn't listed is a bug of ours, never a peer's doing.
     fn may_follow(from: Stage, to: Stage) -> bool {
         use Stage::{Answering, Body, Done, Head, Held, Idle, Socket, Streaming};
@@ -394,6 +420,6 @@ mod tests {
 
     #[test]
     fn an_idle_session_is_small() {
-        assert!(size_of::<Session>() <= 48, "{}", size_of::<Session>());
+        assert!(size_of::<Session>() <= 64, "{}", size_of::<Session>());
     }
 }

@@ -6,7 +6,7 @@
 use serde_json::value::RawValue;
 
 use super::Server;
-use super::app::Ctx;
+use super::app::{Ctx, Kept};
 use super::client::ClientId;
 use super::client::Sid;
 use super::command::Command;
@@ -172,22 +172,30 @@ impl Server {
         let channel = command.string("ch")?;
         let data = command.json("data")?;
         let key = command.optional_string("key")?;
-        self.app.on_publish(&mut Ctx { hall: &mut self.hall, links }, client, &channel)?;
-        let user = self.hall.user(client).map(str::to_owned);
-        let from = user.as_deref();
-        match key {
-            None => Ok(Object::new().string("id", &self.hall.publish(&channel, from, Data::Json(&data))?)),
+        self.app.on_publish(&mut Ctx { hall: &mut self.hall, links }, client, &channel, &data)?;
+        let from = self.hall.user(client).map(str::to_owned);
+        let published = match key {
+            None => {
+                let seq = self.hall.hub.publish(&channel, from.as_deref(), Data::Json(&data))?.seq();
+                Published { seq, repeated: false }
+            }
             Some(key) => {
                 // A client that has lost its sid comes back as another one, so its key can't belong to that.
                 // Two that nobody knows by name may both count from 1; what they say tells them apart.
-                let scope = match from {
+                let scope = match &from {
                     Some(user) => format!("user {user}"),
                     None => format!("anonymous {}", String::from_utf8_lossy(&data)),
                 };
                 let once = Once { scope: &scope, key: &key, is_back_end: false };
-                self.hall.publish_once(&channel, from, once, Data::Json(&data))
+                self.hall.publish_once(&channel, from.as_deref(), once, Data::Json(&data))?
             }
+        };
+        let answer = self.hall.answer_publish(published);
+        if !published.repeated {
+            let message = Kept { id: self.hall.cursor(published.seq), seq: published.seq, from, data };
+            self.app.on_published(&mut Ctx { hall: &mut self.hall, links }, client, &channel, &message);
         }
+        Ok(answer)
     }
 }
 
@@ -199,13 +207,17 @@ impl Hall {
         from: Option<&str>,
         once: Once<'_>,
         data: Data<'_>,
-    ) -> Result<Object, Refusal> {
+    ) -> Result<Published, Refusal> {
         if once.key.is_empty() || once.key.len() > KEY_BYTES_MAX {
             return Err(Refusal::bad_value("key", &format!("a string of 1 to {KEY_BYTES_MAX} bytes")));
         }
-        let Published { seq, repeated } = self.hub.publish_once(channel, from, once, data)?;
-        let answer = Object::new().string("id", &self.cursor(seq));
-        Ok(if repeated { answer.boolean("repeated", true) } else { answer })
+        Ok(self.hub.publish_once(channel, from, once, data)?)
+    }
+
+    /// What a publish is answered with.
+    pub(super) fn answer_publish(&self, published: Published) -> Object {
+        let answer = Object::new().string("id", &self.cursor(published.seq));
+        if published.repeated { answer.boolean("repeated", true) } else { answer }
     }
 
     /// Who is in a channel: its users, counted as presence events count them, and all who read it, with a
