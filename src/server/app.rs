@@ -128,8 +128,8 @@ pub trait App {
         }
     }
 
-    /// A client wants to publish `data`, canonical JSON, to a channel. `from` will be the user it is logged in
-    /// as, if any.
+    /// A client wants to publish `data`, canonical JSON, to a channel. `from` will be the user it is logged
+    /// in as, if any.
     ///
     /// # Errors
     /// A refusal keeps the message out. By default an inbox takes messages from users alone.
