@@ -34,6 +34,14 @@ pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
 /// fits.
 pub const FRAGMENTS_MAX: u32 = 65_536;
 
+/// Octets of a PROXY header. The addresses take 52 at most; the rest is for what proxies tell beside them,
+/// of which the longest is the name in a client's certificate.
+pub const PROXY_HEADER_BYTES_MAX: usize = 2 * 1024;
+
+/// Hops of `X-Forwarded-For` or `Forwarded` that are looked at, from the right: nobody has more proxies of
+/// his own in a row.
+pub const FORWARDED_HOPS_MAX: usize = 16;
+
 /// Arrays and objects inside one another in published JSON. Many readers' parsers take no more than some
 /// hundred.
 pub const JSON_DEPTH_MAX: usize = 64;
@@ -201,6 +209,9 @@ pub const MESSAGE_BYTES_DEFAULT: usize = 1024 * 1024;
 
 /// Milliseconds that a request head may take from its first byte to its last.
 pub const HEAD_MS: u64 = 10_000;
+
+/// Milliseconds that a PROXY header may take. The proxy sends it with the connection.
+pub const PROXY_MS: u64 = 5_000;
 
 /// Milliseconds that a request body may take.
 pub const BODY_MS: u64 = 60_000;

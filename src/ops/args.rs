@@ -9,7 +9,7 @@ use lexopt::prelude::*;
 use log::LevelFilter;
 
 use crate::limits;
-use crate::server::Config;
+use crate::server::{Config, Network};
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
@@ -27,6 +27,9 @@ Who may use it
   --open-publish       everybody who reaches a public address may publish (but not look into channels or
                        clear them, which takes a key); only if you mean it
   --origin ORIGIN      pages of this origin may use it too, https://example.com; `*` is every one (repeatable)
+  --trusted-proxy NET  believe what this proxy says of whom it speaks for, in X-Forwarded-For or Forwarded:
+                       an address or a network, 10.0.0.0/8 (repeatable)
+  --proxy-protocol     every connection comes from a trusted proxy and begins with a PROXY header, v1 or v2
   --jsonp              serve /jsonp, which any page of any site can read
 
 What it keeps and allows
@@ -100,6 +103,10 @@ impl Args {
                 Long("log") => log = parser.value()?.parse()?,
                 Long("open-publish") => is_open = true,
                 Long("jsonp") => config.jsonp = true,
+                Long("trusted-proxy") => {
+                    config.trusted_proxies.push(network_of(&parser.value()?.string()?)?);
+                }
+                Long("proxy-protocol") => config.proxy_protocol = true,
                 Long("publish-key") => {
                     config.publish_key = Some(key_of("--publish-key", &parser.value()?.string()?)?);
                 }
@@ -117,6 +124,12 @@ impl Args {
                 "at {address} everybody who reaches this machine could publish: set ENCKE_PUBLISH_KEY \
                  to a secret, or say --open-publish if that is what you want"
             )));
+        }
+        if config.proxy_protocol && config.trusted_proxies.is_empty() {
+            return Err(Misuse::Wrong(
+                "--proxy-protocol needs to know whose word to take: name the proxy with --trusted-proxy"
+                    .to_owned(),
+            ));
         }
         if config.bounds.message_bytes >= config.bounds.channel_bytes {
             return Err(Misuse::Wrong("--message-bytes must be less than --history-bytes".to_owned()));
@@ -171,6 +184,12 @@ fn key_of(name: &str, text: &str) -> Result<String, Misuse> {
     is_sendable
         .then(|| text.to_owned())
         .ok_or_else(|| Misuse::Wrong(format!("{name} takes visible ASCII characters without spaces")))
+}
+
+fn network_of(text: &str) -> Result<Network, Misuse> {
+    Network::parse(text).ok_or_else(|| {
+        Misuse::Wrong(format!("--trusted-proxy takes an address or a network like 10.0.0.0/8, not `{text}`"))
+    })
 }
 
 fn origin_of(text: &str) -> Result<String, Misuse> {
@@ -239,6 +258,9 @@ mod tests {
         assert!(wrong("--histroy 3").contains("--histroy"));
         assert!(wrong("--origin example.com").contains("scheme://"));
         assert!(wrong("--message-bytes 2M").contains("--history-bytes"));
+        assert!(wrong("--trusted-proxy 10.0.0.1/8").contains("10.0.0.0/8"));
+        assert!(wrong("--proxy-protocol").contains("--trusted-proxy"));
+        assert!(parse("--proxy-protocol --trusted-proxy ::1 --trusted-proxy 10.0.0.0/8").is_ok());
         assert!(wrong("extra").contains("extra"));
         assert_eq!(parse("--port 70000").is_err(), parse("--help").is_err());
     }

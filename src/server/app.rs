@@ -14,6 +14,7 @@ use super::command::Command;
 use super::config::Config;
 use super::hall::Hall;
 use super::object::Object;
+use super::peer::Peer;
 use super::refusal::Refusal;
 use super::routes::Route;
 use crate::hub::{ChannelInfo, Data, PresenceEvent};
@@ -40,18 +41,18 @@ pub struct Request<'a> {
     pub target: Target<'a>,
     /// The body, decoded.
     pub body: &'a [u8],
-    peer: IpAddr,
+    pub(super) peer: Peer,
 }
 
 impl<'a> Request<'a> {
-    /// The request of that head, from that address.
-    pub(super) fn of(head: &'a Head<'a>, body: &'a [u8], peer: IpAddr) -> Request<'a> {
+    /// The request of that head.
+    pub(super) fn of(head: &'a Head<'a>, body: &'a [u8], peer: Peer) -> Request<'a> {
         Request { head, target: Target::parse(head.path_and_query()), body, peer }
     }
 
-    /// The address it came from.
+    /// The address of who sent it: the socket's, or the one that a trusted proxy names.
     pub fn peer(&self) -> IpAddr {
-        self.peer
+        self.peer.address()
     }
 
     /// The method.

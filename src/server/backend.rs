@@ -23,9 +23,6 @@ use crate::reactor::Links;
 use crate::wire::json;
 use crate::wire::response::Response;
 
-/// The fields by which a proxy says that it is one.
-const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
-
 impl Hall {
     /// Whether a request may use what is for back ends.
     pub(super) fn authorize(&self, route: &Route, request: &Request<'_>) -> Result<(), Refusal> {
@@ -53,9 +50,7 @@ impl Hall {
     fn authorize_stranger(&self, route: &Route, request: &Request<'_>) -> Result<(), Refusal> {
         let is_inbox = matches!(route, Route::Channel(name) | Route::History(name) if name.starts_with('@'));
         let is_publish = matches!(route, Route::Publish(_) | Route::PublishMany);
-        // Who comes through a proxy comes from anywhere, though the proxy be on this machine.
-        let is_forwarded = FORWARDED.iter().any(|name| request.head.header(name).is_some());
-        let is_local = self.config.open_back_end && !is_forwarded;
+        let is_local = self.config.open_back_end && request.peer.is_local();
         let may = if is_publish { is_local || !self.config.open_back_end } else { is_local && !is_inbox };
         if may {
             return Ok(());

@@ -1,5 +1,6 @@
 //! What whoever runs the program may choose. Every default is a bound or a time of `limits.rs`.
 
+use super::peer::Network;
 use crate::hub::Bounds;
 use crate::limits;
 
@@ -21,6 +22,10 @@ pub struct Config {
     pub grace_ms: u64,
     /// Origins whose pages may use the server beside its own, `https://example.com` each; `*` is every one.
     pub origins: Vec<String>,
+    /// Proxies that are believed when they say, in `X-Forwarded-For` or `Forwarded`, whom they speak for.
+    pub trusted_proxies: Vec<Network>,
+    /// Every connection comes from one of the trusted proxies and begins with a PROXY header, version 1 or 2.
+    pub proxy_protocol: bool,
     /// The key that back ends must show. Without one, everybody who reaches the server may publish.
     pub publish_key: Option<String>,
     /// Without a key, whoever reaches the server may also look into channels, clear them, and read the
@@ -40,6 +45,8 @@ impl Default for Config {
             heartbeat_s: limits::HEARTBEAT_S_DEFAULT,
             grace_ms: limits::GRACE_MS_DEFAULT,
             origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             publish_key: None,
             open_back_end: true,
             jsonp: false,

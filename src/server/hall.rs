@@ -6,10 +6,10 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use log::debug;
+use log::{debug, warn};
 use slab::Slab;
 
 use super::Entropy;
@@ -19,12 +19,13 @@ use super::client::{Clients, Expiry};
 use super::config::Config;
 use super::delivery::Runs;
 use super::object::Object;
+use super::peer::{self, Peer};
 use super::refusal::Refusal;
 use super::session::{Reply, Session, Stage};
 use super::transport::Transport;
 use crate::hub::{Bounds, Data, Hub, Item, NO_EPOCH, ReaderId, Start};
 use crate::limits::{
-    CLIENTS_PER_CONNECTION, HEAD_MS, IDLE_MS, RETRY_MS_MAX, RETRY_MS_MIN, SEND_QUEUE_BYTES_MAX,
+    CLIENTS_PER_CONNECTION, HEAD_MS, IDLE_MS, PROXY_MS, RETRY_MS_MAX, RETRY_MS_MIN, SEND_QUEUE_BYTES_MAX,
     SWEEP_CHANNELS, SWEEP_MS, TELL_READERS_MAX,
 };
 use crate::reactor::{ConnId, Links, Why};
@@ -127,12 +128,19 @@ impl Hall {
         &mut self.sessions[id.slot()]
     }
 
-    pub(super) fn open_session(&mut self, links: &mut Links, id: ConnId, peer: IpAddr) {
+    pub(super) fn open_session(&mut self, links: &mut Links, id: ConnId, socket: SocketAddr) {
         if self.sessions.len() <= id.slot() {
             self.sessions.resize_with(id.slot() + 1, Session::default);
         }
-        self.sessions[id.slot()] = Session::of(peer);
-        links.set_deadline(id, links.now().after(HEAD_MS));
+        let peer = Peer::of_socket(socket, &self.config.trusted_proxies);
+        let owes_proxy = self.config.proxy_protocol;
+        self.sessions[id.slot()] = Session::new(peer, owes_proxy);
+        if owes_proxy && !peer::is_trusted(&self.config.trusted_proxies, peer.address()) {
+            warn!("{id} from {socket} is no trusted proxy; name it with --trusted-proxy if it is yours");
+            self.drop_connection(links, id, Why::Aborted);
+            return;
+        }
+        links.set_deadline(id, links.now().after(if owes_proxy { PROXY_MS } else { HEAD_MS }));
     }
 
     /// Answers the request that the session is at. The session goes on to the next one, or to its end.
@@ -365,7 +373,7 @@ impl Hall {
 
     pub(super) fn peer(&self, client: ClientId) -> Option<IpAddr> {
         let (id, _) = self.clients.line(client)?;
-        Some(self.sessions[id.slot()].peer())
+        Some(self.sessions[id.slot()].reader().address())
     }
 
     pub(super) fn set_user(&mut self, client: ClientId, user: Option<&str>) {

@@ -16,6 +16,7 @@
 //! | `hall`, `lookup` | all that is held, and the small acts on it |
 //! | `client` | who reads and writes, across connections |
 //! | `requests`, `routes`, `params`, `origin` | what is asked for, and whether this page may |
+//! | `peer` | whose connection it is, behind however many proxies |
 //! | `frames` | what a WebSocket's messages are answered with |
 //! | `reading`, `delivery`, `transport` | down: how reading begins, what is sent, in which form |
 //! | `writing`, `command`, `object` | up: commands and replies |
@@ -34,6 +35,7 @@ mod lookup;
 mod object;
 mod origin;
 mod params;
+mod peer;
 mod reading;
 mod refusal;
 mod requests;
@@ -45,7 +47,7 @@ mod writing;
 use std::fmt;
 use std::net::SocketAddr;
 
-use log::debug;
+use log::{debug, warn};
 
 pub use self::app::{App, Ctx, Kept, Message, Request};
 pub use self::client::{ClientId, same_bytes};
@@ -53,6 +55,8 @@ pub use self::command::Command;
 pub use self::config::Config;
 use self::hall::{Hall, Timer};
 pub use self::object::Object;
+pub use self::peer::Network;
+use self::peer::Peer;
 pub use self::refusal::Refusal;
 use self::session::{Fault, Incoming, Reply, Stage};
 pub use self::transport::Transport;
@@ -60,6 +64,7 @@ pub use crate::hub::ChannelInfo;
 use crate::limits::{HEAD_MS, HIGH_WATER_BYTES};
 use crate::reactor::{ConnId, Handler, Links, Why};
 use crate::wire::http::Head;
+use crate::wire::proxy::Source;
 pub use crate::wire::response::Response;
 
 /// What a connection is told for which there is no room (RFC 9110, section 15.6.4).
@@ -108,6 +113,7 @@ impl Server {
             match self.hall.session(id).next(&mut input) {
                 Ok(None) if was_idle => self.arm_head(links, id),
                 Ok(None) => {}
+                Ok(Some(Incoming::Proxied(source))) => self.on_proxied(links, id, source),
                 Ok(Some(Incoming::Head(head))) => self.on_head(links, id, head, input.is_empty()),
                 Ok(Some(Incoming::Request(body))) => match Head::parse(&body.head) {
                     Ok(head) => self.on_request(links, id, &head, &body.body),
@@ -116,8 +122,21 @@ impl Server {
                 Ok(Some(Incoming::Event(event))) => self.on_event(links, id, event),
                 Err(Fault::Http(offence)) => self.refuse(links, id, offence),
                 Err(Fault::WebSocket(offence)) => self.fail_socket(links, id, offence),
+                Err(Fault::Proxy(offence)) => {
+                    warn!("{id} is not a proxy, or not ours: {}", offence.reason());
+                    self.hall.drop_connection(links, id, Why::Aborted);
+                }
             }
         }
+    }
+
+    /// A proxy has said whose connection this is.
+    fn on_proxied(&mut self, links: &mut Links, id: ConnId, source: Source) {
+        if let Source::Peer(address) = source {
+            debug!("{id} is passed on for {}", address.ip());
+            self.hall.session(id).set_peer(Peer::of_proxy(address));
+        }
+        links.set_deadline(id, links.now().after(HEAD_MS));
     }
 
     /// A request has begun and its head is not whole. It has one deadline, from its first byte on, however
@@ -145,7 +164,7 @@ impl fmt::Debug for Server {
 impl Handler for Server {
     fn on_open(&mut self, links: &mut Links, id: ConnId, peer: SocketAddr) {
         debug!("{id} from {peer}");
-        self.hall.open_session(links, id, peer.ip());
+        self.hall.open_session(links, id, peer);
     }
 
     fn on_read(&mut self, links: &mut Links, id: ConnId, bytes: &[u8]) {
@@ -159,7 +178,7 @@ impl Handler for Server {
             Stage::Held => self.hall.end_poll(links, id, None),
             // It may still read. If it has gone, it answers the next byte with a reset, and then we know.
             Stage::Streaming => self.hall.heartbeat(links, id),
-            Stage::Idle | Stage::Head | Stage::Body | Stage::Socket => {
+            Stage::Proxy | Stage::Idle | Stage::Head | Stage::Body | Stage::Socket => {
                 self.hall.detach(links, id);
                 self.hall.session(id).finish();
                 links.close(id);
@@ -187,7 +206,7 @@ impl Handler for Server {
 
     fn on_deadline(&mut self, links: &mut Links, id: ConnId) {
         match self.hall.session(id).stage() {
-            Stage::Idle => {
+            Stage::Proxy | Stage::Idle => {
                 self.hall.session(id).finish();
                 links.close(id);
             }

@@ -10,6 +10,7 @@ use super::client::ClientId;
 use super::hall::Hall;
 use super::object::Object;
 use super::params::{Params, Position};
+use super::peer::Peer;
 use super::refusal::Refusal;
 use super::session::{Held, Reply};
 use super::transport::Transport;
@@ -46,10 +47,12 @@ impl Server {
         let (client, gaps) = self.enter(links, transport, &params, request)?;
 
         if transport.is_poll() {
-            self.hall.begin_poll(links, id, client, reply, transport, &params, &gaps);
+            self.hall.begin_poll(links, id, client, reply, request.peer, transport, &params, &gaps);
             return Ok(());
         }
         let mut out = Vec::with_capacity(1024);
+        // No other request will come, so the connection is this reader's now.
+        self.hall.session(id).set_peer(request.peer);
         match accept {
             Some(accept) => {
                 handshake::emit(accept, None, &mut out);
@@ -82,6 +85,7 @@ impl Server {
         handshake::emit(accept, None, &mut out);
         links.send(id, out);
         let bytes = self.hall.config.message_bytes;
+        self.hall.session(id).set_peer(request.peer);
         self.hall.session(id).upgrade(short(bytes));
         self.hall.attach(client, id, Transport::Raw);
         if let Some(client) = self.hall.clients.get_mut(client) {
@@ -198,12 +202,13 @@ impl Hall {
         id: ConnId,
         client: ClientId,
         reply: &Reply,
+        peer: Peer,
         transport: Transport,
         params: &Params,
         gaps: &[Object],
     ) {
         let callback = (transport == Transport::Jsonp).then(|| params.callback.clone());
-        let held = Held { reply: reply.clone(), callback };
+        let held = Held { reply: reply.clone(), peer, callback };
         let is_behind = self.reader(client).is_some_and(|reader| self.hub.is_behind(reader));
         // Without a cursor there is nothing to wait after, without a channel nothing to wait for: the answer
         // is the cursor, or the sid, to go on from.

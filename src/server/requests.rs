@@ -45,7 +45,7 @@ impl Server {
                 // Who has sent the body already does not wait for leave (RFC 9110, section 10.1.1).
                 if expects && is_last {
                     let verdict = origin::judge(&head, &self.hall.config.origins);
-                    let request = Request::of(&head, &[], self.hall.session(id).peer());
+                    let request = self.request(id, &head, &[]);
                     if let Err(refusal) = self.judge(&verdict, &request) {
                         // The body may come all the same, so nothing can follow on this connection.
                         let reply = Reply { keep_alive: false, ..reply_to(&head, &verdict) };
@@ -72,7 +72,7 @@ impl Server {
     pub(super) fn on_request(&mut self, links: &mut Links, id: ConnId, head: &Head<'_>, body: &[u8]) {
         let verdict = origin::judge(head, &self.hall.config.origins);
         let reply = reply_to(head, &verdict);
-        let request = Request::of(head, body, self.hall.session(id).peer());
+        let request = self.request(id, head, body);
         let answered = match self.judge(&verdict, &request) {
             Ok(route) => self.carry_out(links, id, &reply, &verdict, &route, &request),
             Err(refusal) => Err(refusal),
@@ -82,6 +82,11 @@ impl Server {
             Ok(None) => {}
             Err(refusal) => self.hall.answer(links, id, &reply, refusal.to_response()),
         }
+    }
+
+    fn request<'a>(&mut self, id: ConnId, head: &'a Head<'a>, body: &'a [u8]) -> Request<'a> {
+        let peer = self.hall.session(id).peer();
+        Request::of(head, body, peer.of_request(head, &self.hall.config.trusted_proxies))
     }
 
     /// The route of a request, unless its head alone is reason enough to refuse it.

@@ -5,7 +5,8 @@
 //! RFC 9112, sections 2 to 9; RFC 6455, sections 4 and 5.
 //!
 //! ```text
-//!              first byte         empty line
+//!            Proxy    (a PROXY header is owed before anything else)
+//!              │ first byte         empty line
 //!       ┌──► Idle ─────────► Head ──────────┐
 //!       │     │ a whole head in one read    │         a body follows
 //!       │     └──────────────────────────► Answering ◄────────────► Body
@@ -20,18 +21,20 @@
 //! waits in the stash (bounded by one read) and then in the kernel. Responses are therefore in order by
 //! construction.
 
-use std::net::{IpAddr, Ipv6Addr};
-
 use log::trace;
 
+use super::peer::Peer;
+use crate::limits::PROXY_HEADER_BYTES_MAX;
 use crate::wire::body::Decoder;
 use crate::wire::http::HeadScanner;
 use crate::wire::message::{Event, Reader};
-use crate::wire::{offence, ws};
+use crate::wire::{offence, proxy, ws};
 
 /// What bytes amounted to.
 #[derive(Debug)]
 pub enum Incoming {
+    /// A proxy's word on whose connection this is. Requests follow.
+    Proxied(proxy::Source),
     /// A request head, whole. The session is in `Answering` now and waits to be moved on.
     Head(Vec<u8>),
     /// A request whose body is whole too. The session is in `Answering` again.
@@ -47,6 +50,8 @@ pub enum Fault {
     Http(offence::Offence),
     /// Not a frame that RFC 6455 allows here.
     WebSocket(ws::Offence),
+    /// Not the header that a proxy owes. There is nothing to answer.
+    Proxy(proxy::Offence),
 }
 
 /// A request whose body is on its way.
@@ -77,6 +82,8 @@ pub struct Reply {
 pub struct Held {
     /// How to frame it.
     pub reply: Reply,
+    /// Who asked.
+    pub peer: Peer,
     /// The function to call with it, for JSONP.
     pub callback: Option<String>,
 }
@@ -86,6 +93,8 @@ pub struct Held {
 enum State {
     #[default]
     Idle,
+    #[expect(clippy::box_collection, reason = "8 bytes in every state, against 24")]
+    Proxy(Box<Vec<u8>>),
     Head(Box<(HeadScanner, Vec<u8>)>),
     Answering,
     Body(Box<Body>),
@@ -100,6 +109,8 @@ enum State {
 pub enum Stage {
     /// Between requests.
     Idle,
+    /// Before the PROXY header.
+    Proxy,
     /// In a request head.
     Head,
     /// A request is being answered.
@@ -117,7 +128,7 @@ pub enum Stage {
 }
 
 /// One connection's protocol.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Session {
     state: State,
     /// Bytes that came too early. At most one read's worth: the link is paused while there are any.
@@ -125,37 +136,22 @@ pub struct Session {
     stash: Option<Box<Vec<u8>>>,
     /// The client this connection speaks for, by its slot.
     client: Option<u32>,
-    /// Who is at the other end, in the one form that holds every address.
-    peer: Ipv6Addr,
-}
-
-impl Default for Session {
-    /// The session of no connection.
-    fn default() -> Session {
-        Session { state: State::Idle, stash: None, client: None, peer: Ipv6Addr::UNSPECIFIED }
-    }
+    /// Whose connection it is. Behind a proxy it is another one's with each request, up to the last.
+    peer: Peer,
 }
 
 impl Session {
-    /// The session of a connection that has said nothing yet.
-    pub fn of(peer: IpAddr) -> Session {
-        let peer = match peer {
-            IpAddr::V4(address) => address.to_ipv6_mapped(),
-            IpAddr::V6(address) => address,
-        };
-        Session { peer, ..Session::default() }
-    }
-
-    /// The address of the other end.
-    pub fn peer(&self) -> IpAddr {
-        // An IPv4 peer of a socket for both is told as an IPv6 address that maps it.
-        IpAddr::V6(self.peer).to_canonical()
+    /// A connection at its beginning. `owes_proxy` for one whose first bytes are a PROXY header.
+    pub fn new(peer: Peer, owes_proxy: bool) -> Session {
+        let state = if owes_proxy { State::Proxy(Box::default()) } else { State::Idle };
+        Session { state, peer, ..Session::default() }
     }
 
     /// Every transition there is. One that isn't listed is a bug of ours, never a peer's doing.
     fn may_follow(from: Stage, to: Stage) -> bool {
-        use Stage::{Answering, Body, Done, Head, Held, Idle, Socket, Streaming};
+        use Stage::{Answering, Body, Done, Head, Held, Idle, Proxy, Socket, Streaming};
         match from {
+            Proxy => matches!(to, Idle | Done),
             Idle => matches!(to, Head | Answering | Done),
             Head => matches!(to, Answering | Done),
             Answering => matches!(to, Idle | Body | Held | Streaming | Socket | Done),
@@ -184,6 +180,7 @@ impl Session {
         }
         match &mut self.state {
             State::Idle | State::Head(_) => self.next_head(input).map_err(Fault::Http),
+            State::Proxy(_) => self.next_proxy(input).map_err(Fault::Proxy),
             State::Body(_) => self.next_body(input).map_err(Fault::Http),
             State::Socket(reader) => {
                 reader.next(input).map(|event| event.map(Incoming::Event)).map_err(Fault::WebSocket)
@@ -197,6 +194,23 @@ impl Session {
                 unreachable!("bytes are stashed while a request is answered")
             }
         }
+    }
+
+    /// The header is parsed from its first byte again with each read: it is short.
+    fn next_proxy(&mut self, input: &mut &[u8]) -> Result<Option<Incoming>, proxy::Offence> {
+        let State::Proxy(seen) = &mut self.state else {
+            unreachable!("asked for a PROXY header in no place")
+        };
+        let before = seen.len();
+        let more = &input[..input.len().min(PROXY_HEADER_BYTES_MAX - before)];
+        seen.extend_from_slice(more);
+        let Some((source, len)) = proxy::parse(seen)? else {
+            *input = &input[more.len()..];
+            return Ok(None);
+        };
+        *input = &input[len - before..];
+        self.go(State::Idle);
+        Ok(Some(Incoming::Proxied(source)))
     }
 
     /// Looks for the end of a head. Most heads come whole in one read and are found without being copied
@@ -301,6 +315,24 @@ impl Session {
         self.stash.take().map(|bytes| *bytes)
     }
 
+    /// Says whose connection it is.
+    pub fn set_peer(&mut self, peer: Peer) {
+        self.peer = peer;
+    }
+
+    /// Whose connection it is.
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// Who reads over it: of a poll that is held, whoever asked.
+    pub fn reader(&self) -> Peer {
+        match &self.state {
+            State::Held(held) => held.peer,
+            _ => self.peer,
+        }
+    }
+
     /// Makes this connection speak for a client, or for none.
     pub fn set_client(&mut self, client: Option<u32>) {
         self.client = client;
@@ -331,6 +363,7 @@ impl State {
     fn stage(&self) -> Stage {
         match self {
             State::Idle => Stage::Idle,
+            State::Proxy(_) => Stage::Proxy,
             State::Head(_) => Stage::Head,
             State::Answering => Stage::Answering,
             State::Body(_) => Stage::Body,
@@ -396,7 +429,11 @@ mod tests {
     fn held_is_released_once() {
         let mut session = Session::default();
         head_of(&mut session, &mut &GET[..]);
-        session.hold(Held { reply: Reply { keep_alive: true, ..Reply::default() }, callback: None });
+        session.hold(Held {
+            reply: Reply { keep_alive: true, ..Reply::default() },
+            peer: Peer::default(),
+            callback: None,
+        });
         assert!(session.release().is_some());
         assert!(session.release().is_none());
         assert_eq!(session.stage(), Stage::Idle);

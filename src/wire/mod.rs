@@ -8,6 +8,7 @@ pub mod message;
 pub mod ndjson;
 pub mod offence;
 pub mod poll;
+pub mod proxy;
 pub mod response;
 pub mod script;
 pub mod sse;

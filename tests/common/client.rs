@@ -137,6 +137,17 @@ impl Client {
         while matches!(self.stream.read(&mut buffer), Ok(1..)) {}
     }
 
+    /// Expects the end of the connection, be it by an end or by a reset, and nothing before it.
+    #[track_caller]
+    pub fn expect_death(&mut self) {
+        let mut buffer = [0; 4096];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            other => panic!("not the end: {other:?}"),
+        }
+    }
+
     /// A response without its body: the head of a stream, or the answer to HEAD.
     #[track_caller]
     pub fn head(&mut self) -> Response {

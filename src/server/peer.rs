@@ -1,0 +1,242 @@
+//! Whose connection it is: the address that quotas count and that an application is told.
+//!
+//! The socket's address is the truth, and behind a proxy the wrong truth. A proxy that is trusted by name
+//! (`--trusted-proxy`) may say whom it speaks for, in a field of each request or in a PROXY header in front
+//! of the connection; what anybody else says of himself is not listened to. It knows no socket. Read first:
+//! RFC 7239, section 4 (`Forwarded`) and 8.1; MDN, "X-Forwarded-For", the part on choosing an address.
+//!
+//! ```text
+//!   X-Forwarded-For: 203.0.113.9, 198.51.100.7, 10.0.0.2        socket: 10.0.0.1
+//!                    may be forged  ▲ the first not trusted,          │
+//!                                   │ read from the right ◄───────────┘ trusted
+//! ```
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use crate::limits::FORWARDED_HOPS_MAX;
+use crate::wire::http::Head;
+
+/// The fields by which a proxy says that it is one.
+const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+
+/// Addresses with a common beginning: `10.0.0.0/8`, or one address alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: u128,
+    bits: u32,
+}
+
+impl Network {
+    /// Reads `address/bits`, or an address alone. Bits behind the beginning must be zero: who writes others
+    /// means something else.
+    pub fn parse(text: &str) -> Option<Network> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits.parse::<u32>().ok()?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let (most, offset) = if address.is_ipv4() { (32, 96) } else { (128, 0) };
+        let bits = bits.unwrap_or(most);
+        let network = Network { address: wide(address), bits: (bits <= most).then_some(bits + offset)? };
+        (network.address & !network.mask() == 0).then_some(network)
+    }
+
+    fn mask(self) -> u128 {
+        u128::MAX.checked_shl(128 - self.bits).unwrap_or(0)
+    }
+
+    /// Whether an address is one of them.
+    pub fn has(self, address: IpAddr) -> bool {
+        wide(address) & self.mask() == self.address
+    }
+}
+
+/// All addresses in one space; IPv4 where IPv6 maps it (RFC 4291, section 2.5.5.2).
+fn mapped(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    }
+}
+
+fn wide(address: IpAddr) -> u128 {
+    mapped(address).to_bits()
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// In the one form that holds every address: each connection keeps one.
+    address: Ipv6Addr,
+    /// Somebody stands between us and the address, or may: it is never taken for this machine's own.
+    is_proxied: bool,
+}
+
+impl Peer {
+    /// The peer of a socket.
+    pub fn of_socket(address: SocketAddr, trusted: &[Network]) -> Peer {
+        Peer { address: mapped(address.ip()), is_proxied: is_trusted(trusted, address.ip()) }
+    }
+
+    /// The peer that a PROXY header named.
+    pub fn of_proxy(address: SocketAddr) -> Peer {
+        Peer { address: mapped(address.ip()), is_proxied: true }
+    }
+
+    /// Whom this peer speaks for in one request: itself, unless it is a trusted proxy that says otherwise.
+    pub fn of_request(self, head: &Head<'_>, trusted: &[Network]) -> Peer {
+        let is_forwarded = FORWARDED.iter().any(|name| head.header(name).is_some());
+        let mut peer = Peer { is_proxied: self.is_proxied || is_forwarded, ..self };
+        if !is_trusted(trusted, self.address()) {
+            return peer;
+        }
+        // One of the two is maintained by the proxy, the other may be whatever the client sent: the older
+        // field, which nearly every proxy writes, goes first.
+        let name = if head.header("x-forwarded-for").is_some() { "x-forwarded-for" } else { "forwarded" };
+        let lines: Vec<&[u8]> = head.headers(name).collect();
+        let hops = lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b','));
+        for hop in hops.take(FORWARDED_HOPS_MAX) {
+            let hop = std::str::from_utf8(hop).ok();
+            let hop = if name == "forwarded" { hop.and_then(forwarded_for) } else { hop };
+            // A hop that hides its address (`unknown`, `_hidden`): beyond it nothing can be known.
+            let Some(address) = hop.and_then(address_of) else { break };
+            peer.address = mapped(address);
+            if !is_trusted(trusted, address) {
+                break;
+            }
+        }
+        peer
+    }
+
+    /// Its address.
+    pub fn address(self) -> IpAddr {
+        IpAddr::V6(self.address).to_canonical()
+    }
+
+    /// Whether it is surely a program on this machine: who comes through a proxy comes from anywhere, though
+    /// the proxy be on this machine.
+    pub fn is_local(self) -> bool {
+        self.address().is_loopback() && !self.is_proxied
+    }
+}
+
+impl Default for Peer {
+    fn default() -> Peer {
+        Peer { address: Ipv6Addr::UNSPECIFIED, is_proxied: true }
+    }
+}
+
+/// Whether an address is that of a trusted proxy.
+pub fn is_trusted(trusted: &[Network], address: IpAddr) -> bool {
+    trusted.iter().any(|network| network.has(address))
+}
+
+/// The `for` of one element of `Forwarded` (RFC 7239, section 4).
+fn forwarded_for(element: &str) -> Option<&str> {
+    element.split(';').find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("for").then(|| value.trim().trim_matches('"'))
+    })
+}
+
+/// An address as proxies write it: alone, in brackets, or with a port.
+fn address_of(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse::<IpAddr>().ok().or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(socket: &str, trusted: &[&str], fields: &str) -> Peer {
+        let trusted: Vec<Network> = trusted.iter().map(|text| Network::parse(text).unwrap()).collect();
+        let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let head = Head::parse(text.as_bytes()).expect("a good head");
+        Peer::of_socket(SocketAddr::new(socket.parse().unwrap(), 1), &trusted).of_request(&head, &trusted)
+    }
+
+    #[track_caller]
+    fn assert_is(peer: Peer, address: &str, is_local: bool) {
+        assert_eq!((peer.address().to_string(), peer.is_local()), (address.to_owned(), is_local));
+    }
+
+    #[test]
+    fn networks() {
+        let ten = Network::parse("10.0.0.0/8").unwrap();
+        assert!(ten.has("10.255.0.1".parse().unwrap()) && ten.has("::ffff:10.1.2.3".parse().unwrap()));
+        assert!(!ten.has("11.0.0.1".parse().unwrap()) && !ten.has("a00::".parse().unwrap()));
+        let one = Network::parse("::1").unwrap();
+        assert!(one.has("::1".parse().unwrap()) && !one.has("::2".parse().unwrap()));
+        assert!(Network::parse("0.0.0.0/0").unwrap().has("8.8.8.8".parse().unwrap()));
+        assert!(Network::parse("::/0").unwrap().has("8.8.8.8".parse().unwrap()), "IPv6 holds all of IPv4");
+        for text in ["10.0.0.1/8", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0", "", "x/8", "10.0.0.0/-1"] {
+            assert_eq!(Network::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_peer_without_a_proxy_is_its_socket() {
+        assert_is(peer("127.0.0.1", &[], ""), "127.0.0.1", true);
+        assert_is(peer("::1", &[], ""), "::1", true);
+        assert_is(peer("::ffff:127.0.0.1", &[], ""), "127.0.0.1", true);
+        assert_is(peer("192.0.2.1", &[], ""), "192.0.2.1", false);
+    }
+
+    #[test]
+    fn nobody_is_believed_who_is_not_trusted() {
+        let forged = "X-Forwarded-For: 127.0.0.1\r\n";
+        assert_is(peer("192.0.2.1", &[], forged), "192.0.2.1", false);
+        assert_is(peer("192.0.2.1", &["10.0.0.0/8"], forged), "192.0.2.1", false);
+        assert_is(peer("127.0.0.1", &[], "X-Forwarded-For: 192.0.2.1\r\n"), "127.0.0.1", false);
+    }
+
+    #[test]
+    fn a_proxied_stranger_is_never_local() {
+        let trusted = &["127.0.0.1", "10.0.0.0/8"];
+        for fields in [
+            "",
+            "X-Forwarded-For: 127.0.0.1\r\n",
+            "X-Forwarded-For: ::1\r\n",
+            "X-Forwarded-For: 10.0.0.1\r\n",
+            "Forwarded: for=127.0.0.1\r\n",
+            "Via: 1.1 cache\r\n",
+            "X-Forwarded-For: \r\n",
+        ] {
+            assert!(!peer("127.0.0.1", trusted, fields).is_local(), "{fields}");
+        }
+        assert!(!Peer::of_proxy("127.0.0.1:1".parse().unwrap()).is_local());
+    }
+
+    #[test]
+    fn the_rightmost_untrusted_hop() {
+        let trusted = &["127.0.0.1", "10.0.0.0/8", "2001:db8::/32"];
+        for (fields, address) in [
+            ("X-Forwarded-For: 192.0.2.9\r\n", "192.0.2.9"),
+            ("X-Forwarded-For: 6.6.6.6, 192.0.2.9\r\n", "192.0.2.9"),
+            ("X-Forwarded-For: 6.6.6.6, 192.0.2.9 , 10.0.0.1,2001:db8::1\r\n", "192.0.2.9"),
+            ("X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 192.0.2.9, 10.0.0.1\r\n", "192.0.2.9"),
+            ("X-Forwarded-For: 192.0.2.9:4711\r\n", "192.0.2.9"),
+            ("X-Forwarded-For: [2001:db9::1]:4711\r\n", "2001:db9::1"),
+            ("X-Forwarded-For: [2001:db9::1]\r\n", "2001:db9::1"),
+            ("X-Forwarded-For: ::ffff:192.0.2.9\r\n", "192.0.2.9"),
+            ("X-Forwarded-For: 10.0.0.7, 10.0.0.1\r\n", "10.0.0.7"),
+            ("X-Forwarded-For: 6.6.6.6, unknown, 10.0.0.1\r\n", "10.0.0.1"),
+            ("X-Forwarded-For: 6.6.6.6, \r\n", "127.0.0.1"),
+            ("Forwarded: for=192.0.2.9;proto=https;by=10.0.0.1\r\n", "192.0.2.9"),
+            ("Forwarded: for=6.6.6.6, for=\"[2001:db9::1]:4711\", For=10.0.0.1\r\n", "2001:db9::1"),
+            ("Forwarded: for=6.6.6.6, for=_hidden\r\n", "127.0.0.1"),
+            ("Forwarded: for=6.6.6.6\r\nX-Forwarded-For: 192.0.2.9\r\n", "192.0.2.9"),
+        ] {
+            assert_is(peer("127.0.0.1", trusted, fields), address, false);
+        }
+    }
+
+    #[test]
+    fn hops_are_bounded() {
+        let hops = vec!["10.0.0.1"; FORWARDED_HOPS_MAX].join(", ");
+        let fields = format!("X-Forwarded-For: 192.0.2.9, {hops}\r\n");
+        assert_is(peer("10.0.0.2", &["10.0.0.0/8"], &fields), "10.0.0.1", false);
+    }
+}
