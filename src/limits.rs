@@ -42,6 +42,24 @@ pub const PROXY_HEADER_BYTES_MAX: usize = 2 * 1024;
 /// his own in a row.
 pub const FORWARDED_HOPS_MAX: usize = 16;
 
+/// Bytes of a message below which it is never compressed: what it would save is less than what it would cost
+/// its readers. A chat line without context shrinks by a fifth at best.
+pub const DEFLATE_BYTES_MIN: usize = 256;
+
+/// Compressing must save one part in this many, or the message goes as it is.
+pub const DEFLATE_GAIN: usize = 8;
+
+/// zlib's level, 1 to 9.
+pub const DEFLATE_LEVEL: u32 = 6;
+
+/// DEFLATE streams in one compressed message. Each costs an inflater its beginning, and two bytes make one.
+/// Encoders make one, or one for each fragment.
+pub const DEFLATE_STREAMS_MAX: usize = 1024;
+
+/// A compressed message may be longer than the longest message by one part in this many, because there are
+/// encoders, poor but lawful, to which nine bits are an octet.
+pub const DEFLATED_SLACK: u32 = 8;
+
 /// Arrays and objects inside one another in published JSON. Many readers' parsers take no more than some
 /// hundred.
 pub const JSON_DEPTH_MAX: usize = 64;

@@ -4,6 +4,7 @@
 mod common;
 
 use common::client::{BINARY, CLOSE, PING, PONG, TEXT, frame};
+use common::inflate::inflate;
 use common::{Client, Reader, Way, serve};
 use serde_json::{Value, json};
 use tungstenite::protocol::CloseFrame;
@@ -203,4 +204,93 @@ fn a_client_that_half_closes_is_gone() {
     let mut client = socket(&server);
     client.half_close();
     client.expect_end();
+}
+
+const DEFLATE: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+const NARROW: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=8\r\n";
+
+/// The object of the next frame, and whether it came compressed.
+fn object(client: &mut Client, window: usize) -> (Value, bool) {
+    let (first, payload) = client.frame();
+    let is_deflated = first == TEXT | 0x40;
+    assert!(is_deflated || first == TEXT, "{first:x}");
+    let payload = if is_deflated { inflate(&payload, window).expect("whole") } else { payload };
+    (serde_json::from_slice(&payload).expect("JSON"), is_deflated)
+}
+
+#[test]
+fn a_message_is_compressed_once_for_all() {
+    let server = serve(|_| {});
+    let mut readers: Vec<(Client, usize)> = [DEFLATE, DEFLATE, DEFLATE, NARROW, NARROW, ""]
+        .iter()
+        .map(|fields| {
+            let mut client = server.connect();
+            assert_eq!(client.upgrade("/ws?ch=a", fields).status, 101);
+            let window = if *fields == NARROW { 1 << 8 } else { 1 << 15 };
+            assert_eq!(object(&mut client, window).0["type"], "welcome");
+            (client, window)
+        })
+        .collect();
+    let (long, short) = ("all the same, ".repeat(100), "short");
+    server.publish("a", &long);
+    server.publish("a", short);
+    for (index, (client, window)) in readers.iter_mut().enumerate() {
+        let (message, is_deflated) = object(client, *window);
+        assert_eq!((&message["data"], is_deflated), (&json!(long), index < 5), "reader {index}");
+        let (message, is_deflated) = object(client, *window);
+        assert_eq!((&message["data"], is_deflated), (&json!(short), false), "reader {index}");
+    }
+    assert_eq!(server.counter("encke_deflated_total"), 2, "once for each window");
+    assert!(
+        server.counter("encke_deflated_bytes_total") < server.counter("encke_deflated_plain_bytes_total")
+    );
+}
+
+#[test]
+fn many_messages_at_once_are_joined_compressed() {
+    let server = serve(|_| {});
+    let mut client = server.connect();
+    assert_eq!(client.upgrade("/ws?ch=a", DEFLATE).status, 101);
+    object(&mut client, 1 << 15);
+    let line = |n: usize| json!({"ch": "a", "data": format!("{n} {}", "word ".repeat(n * 20))}).to_string();
+    let batch: Vec<String> = (0..40).map(line).collect();
+    assert_eq!(server.post("/publish", batch.join("\n")).status, 200);
+    for n in 0..40 {
+        let (message, is_deflated) = object(&mut client, 1 << 15);
+        assert!(message["data"].as_str().is_some_and(|data| data.starts_with(&format!("{n} "))), "{message}");
+        assert!(is_deflated || n < 5);
+    }
+}
+
+#[test]
+fn commands_and_their_replies_may_be_compressed() {
+    let server = serve(|_| {});
+    let mut client = server.connect();
+    assert_eq!(client.upgrade("/ws?ch=a", DEFLATE).status, 101);
+    object(&mut client, 1 << 15);
+    // {"op":"ping"}, by RFC 7692, section 7.2.3.3: without compression.
+    let plain = br#"{"op":"ping"}"#;
+    let stored = [&[0, plain.len() as u8, 0, !(plain.len() as u8), 0xff], &plain[..], &[0]].concat();
+    client.send(frame(TEXT | 0x40, stored));
+    assert_eq!(object(&mut client, 1 << 15).0["ok"], true);
+    for _ in 0..20 {
+        server.publish("a", "a line of the history that is asked for");
+        object(&mut client, 1 << 15);
+    }
+    client.send(frame(TEXT, r#"{"op":"history","ref":1,"ch":"a"}"#));
+    let (reply, is_deflated) = object(&mut client, 1 << 15);
+    assert!(is_deflated);
+    assert_eq!(reply["messages"].as_array().map(Vec::len), Some(20));
+    assert_eq!(server.counter("encke_inflated_total"), 1);
+}
+
+#[test]
+fn no_deflate_is_declined() {
+    let server = serve(|config| config.deflate = false);
+    let mut client = server.connect();
+    let head = client.upgrade("/ws?ch=a", DEFLATE);
+    assert_eq!((head.status, head.header("sec-websocket-extensions")), (101, None));
+    client.frame();
+    client.send(frame(TEXT | 0x40, [0x00]));
+    assert_eq!(client.closed().0, 1002);
 }

@@ -18,7 +18,7 @@ use super::log::Cursor;
 use super::presence::PresenceEvent;
 
 /// Slots for images, one for each wire a message may go out on.
-pub const IMAGES: usize = 4;
+pub const IMAGES: usize = 6;
 
 /// Bytes counted for a message beyond its JSON: the struct with its two reference counts, its place in a
 /// ring, and what an allocator rounds up. Images are not counted: they live for some
@@ -197,12 +197,13 @@ impl Message {
     }
 
     /// The image in `slot` (less than [`IMAGES`]), made by `encode` for the first who asks and shared by
-    /// all who ask after, as long as the message is new. The encoder of a slot must always be the same one.
-    pub fn image(&self, slot: usize, encode: impl FnOnce(&Message) -> Vec<u8>) -> Rc<[u8]> {
+    /// all who ask after, as long as the message is new. The encoder of a slot must always be the same one;
+    /// it may give another slot's image.
+    pub fn image(&self, slot: usize, encode: impl FnOnce(&Message) -> Rc<[u8]>) -> Rc<[u8]> {
         assert!(slot < IMAGES, "no image slot {slot}");
         let made = self.images.borrow().as_ref().and_then(|images| images[slot].clone());
         made.unwrap_or_else(|| {
-            let image: Rc<[u8]> = encode(self).into();
+            let image = encode(self);
             if !self.is_stale.get() {
                 self.images.borrow_mut().get_or_insert_default()[slot] = Some(image.clone());
             }
@@ -211,7 +212,7 @@ impl Message {
     }
 
     /// Lets go of the images. Nearly all of a message's readers take it in the turn in which it is
-    /// published; for the few that come late it is encoded again, which is cheaper than to keep four images
+    /// published; for the few that come late it is encoded again, which is cheaper than to keep all images
     /// of everything for as long as messages are kept.
     pub(super) fn grow_stale(&self) {
         self.is_stale.set(true);
@@ -301,11 +302,11 @@ mod tests {
             for data in [Data::Json(b"{\"data\":[1,\"data\"]}"), Data::Base64("AAAA"), Data::Json(b"1")] {
                 let message = Message::published(STAMP, ",\"data\":", from, data);
                 let expected = Message::published(STAMP, ",\"data\":", from, b"{\"deleted\":true}".into());
-                message.image(0, |m| m.json().to_vec());
+                message.image(0, |m| Rc::from(m.json()));
                 let redacted = message.redacted(b"{\"deleted\":true}");
                 assert_eq!(redacted.json(), expected.json());
                 assert_eq!((redacted.seq(), redacted.kept_at()), (7, 5));
-                assert_eq!(*redacted.image(0, |m| m.json().to_vec()), *expected.json(), "made anew");
+                assert_eq!(*redacted.image(0, |m| Rc::from(m.json())), *expected.json(), "made anew");
             }
         }
     }
@@ -316,7 +317,7 @@ mod tests {
         let made = Cell::new(0);
         let encode = |m: &Message| {
             made.set(made.get() + 1);
-            m.json().to_vec()
+            Rc::from(m.json())
         };
         let first = message.image(1, encode);
         let second = message.image(1, encode);

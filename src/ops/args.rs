@@ -31,6 +31,7 @@ Who may use it
                        an address or a network, 10.0.0.0/8 (repeatable)
   --proxy-protocol     every connection comes from a trusted proxy and begins with a PROXY header, v1 or v2
   --jsonp              serve /jsonp, which any page of any site can read
+  --no-deflate         never compress WebSocket messages, nor take compressed ones
 
 What it keeps and allows
   --history N          messages a channel keeps (1024)
@@ -107,6 +108,7 @@ impl Args {
                     config.trusted_proxies.push(network_of(&parser.value()?.string()?)?);
                 }
                 Long("proxy-protocol") => config.proxy_protocol = true,
+                Long("no-deflate") => config.deflate = false,
                 Long("publish-key") => {
                     config.publish_key = Some(key_of("--publish-key", &parser.value()?.string()?)?);
                 }
@@ -240,7 +242,8 @@ mod tests {
         assert_eq!((args.address.port(), args.log), (0, LevelFilter::Debug));
         assert_eq!((args.config.bounds.channel_messages, args.config.bounds.channel_bytes), (9, 2 << 20));
         assert_eq!(args.config.origins, ["https://a.example"]);
-        assert!(args.config.jsonp);
+        assert!(args.config.jsonp && args.config.deflate);
+        assert!(!parse("--no-deflate").unwrap().config.deflate);
     }
 
     #[test]

@@ -42,12 +42,15 @@ pub struct Request<'a> {
     /// The body, decoded.
     pub body: &'a [u8],
     pub(super) peer: Peer,
+    /// The subprotocol that a WebSocket of the application's own is opened with: the first of
+    /// [`Config::subprotocols`](super::Config::subprotocols) that the client asked for.
+    pub subprotocol: Option<&'static str>,
 }
 
 impl<'a> Request<'a> {
     /// The request of that head.
     pub(super) fn of(head: &'a Head<'a>, body: &'a [u8], peer: Peer) -> Request<'a> {
-        Request { head, target: Target::parse(head.path_and_query()), body, peer }
+        Request { head, target: Target::parse(head.path_and_query()), body, peer, subprotocol: None }
     }
 
     /// The address of who sent it: the socket's, or the one that a trusted proxy names.

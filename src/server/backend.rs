@@ -204,11 +204,20 @@ impl Hall {
         line("counter", "read_bytes_total", "Bytes read.", stats.read_bytes);
         line("counter", "written_bytes_total", "Bytes written.", stats.written_bytes);
         line("counter", "writes_total", "Writes that the kernel took.", stats.writes);
+        let (deflated, inflated) = (self.deflater.counts(), self.inflater.counts());
+        line("counter", "deflated_total", "Messages compressed, once for all readers.", deflated.messages);
+        line("counter", "deflated_plain_bytes_total", "Bytes of them before.", deflated.plain);
+        line("counter", "deflated_bytes_total", "Bytes of them after.", deflated.wire);
+        line("counter", "inflated_total", "Compressed messages taken.", inflated.messages);
+        line("counter", "inflated_bytes_total", "Bytes of them as they came.", inflated.wire);
+        line("counter", "inflated_plain_bytes_total", "Bytes of them inflated.", inflated.plain);
         line("counter", "turns_total", "Turns of the loop.", stats.turns);
         let _ = write!(out, "# HELP encke_readers Clients that read now.\n# TYPE encke_readers gauge\n");
         for transport in Transport::ALL {
-            let reads =
-                self.clients.iter().filter(|(_, one)| one.conn.is_some() && one.transport == transport);
+            let reads = self
+                .clients
+                .iter()
+                .filter(|(_, one)| one.conn.is_some() && one.transport.name() == transport.name());
             let _ = writeln!(out, "encke_readers{{transport=\"{}\"}} {}", transport.name(), reads.count());
         }
         out

@@ -31,6 +31,10 @@ pub struct Config {
     /// Without a key, whoever reaches the server may also look into channels, clear them, and read the
     /// counters: right for a server that only its own machine can reach.
     pub open_back_end: bool,
+    /// The subprotocols of an application's own WebSockets, the best first: tokens (RFC 6455, section 11.5).
+    pub subprotocols: Vec<&'static str>,
+    /// Let WebSocket messages be compressed (RFC 7692) for clients that offer it.
+    pub deflate: bool,
     /// Serve `/jsonp`, which any page of any site can read.
     pub jsonp: bool,
 }
@@ -49,6 +53,8 @@ impl Default for Config {
             proxy_protocol: false,
             publish_key: None,
             open_back_end: true,
+            subprotocols: Vec::new(),
+            deflate: true,
             jsonp: false,
         }
     }

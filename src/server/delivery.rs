@@ -87,7 +87,9 @@ impl Hall {
         if let Some(image) = self.runs.find(channel, run, transport) {
             return image;
         }
-        let mut images = self.hub.messages(channel, run.0, run.1).map(|message| transport.image(message));
+        let (hub, deflater) = (&self.hub, &mut self.deflater);
+        let messages = hub.messages(channel, run.0, run.1);
+        let mut images = messages.map(|message| transport.image(message, deflater));
         let first = images.next().unwrap_or_default();
         let image = match images.next() {
             None => first,
@@ -117,7 +119,7 @@ impl Hall {
         let more = self.hub.take(reader, HIGH_WATER_BYTES, &mut items);
         for item in items.drain(..) {
             match item {
-                Item::Message(message) => links.send(id, transport.image(&message)),
+                Item::Message(message) => links.send(id, transport.image(&message, &mut self.deflater)),
                 Item::Gap { channel, seq } => {
                     let cursor = self.cursor(seq);
                     let gap = self.gap(channel, "evicted", &cursor);
@@ -239,11 +241,11 @@ impl Hall {
         if transport == Transport::Sse {
             sse::retry(&mut out, retry as u32);
         }
-        if transport != Transport::Raw {
+        if !transport.is_raw() {
             out.extend_from_slice(&transport.event(None, bye.as_bytes()));
         }
         match transport {
-            Transport::WebSocket | Transport::Raw => {
+            Transport::WebSocket(_) | Transport::Raw(_) => {
                 let code = if why == "shutdown" { ws::close::RESTART } else { ws::close::GOING_AWAY };
                 ws::close_frame(code, why, &mut out);
             }
@@ -257,7 +259,7 @@ impl Hall {
 /// What a stream is sent from time to time: an event that pages see; on a socket of the application's own,
 /// which speaks no language of ours, a ping (RFC 6455, section 5.5.2).
 fn beat(transport: Transport, wall: u64) -> Vec<u8> {
-    if transport == Transport::Raw {
+    if transport.is_raw() {
         let mut out = Vec::new();
         ws::frame(ws::Opcode::Ping, &[], &mut out);
         return out;

@@ -15,6 +15,13 @@ impl Server {
     pub(super) fn on_event(&mut self, links: &mut Links, id: ConnId, event: Event) {
         let Some(client) = self.hall.client_of(id) else { return };
         let is_raw = self.hall.is_raw(client);
+        let event = match event {
+            Event::Deflated(message) => match message.inflate(&mut self.hall.inflater) {
+                Ok(event) => event,
+                Err(offence) => return self.fail_socket(links, id, offence),
+            },
+            event => event,
+        };
         match event {
             Event::Text(text) if !is_raw => {
                 let reply = self.command(links, client, &text);
@@ -33,7 +40,8 @@ impl Server {
                 ws::frame(ws::Opcode::Pong, &payload, &mut out);
                 links.send(id, out);
             }
-            Event::Pong(_) => {}
+            // The last was inflated just now.
+            Event::Pong(_) | Event::Deflated(_) => {}
             Event::Close(reason) => {
                 // The code comes back as it was given (RFC 6455, section 5.5.1); without one, without one.
                 let mut out = Vec::new();

@@ -29,9 +29,10 @@ use crate::limits::{
     SWEEP_CHANNELS, SWEEP_MS, TELL_READERS_MAX,
 };
 use crate::reactor::{ConnId, Links, Why};
+use crate::wire::deflate::{Deflater, Inflater};
 use crate::wire::http::Version;
 use crate::wire::response::{Emit, Length, Response, httpdate};
-use crate::wire::ws::{self, Opcode};
+use crate::wire::ws::Opcode;
 
 /// See the top of this file.
 pub struct Hall {
@@ -43,6 +44,9 @@ pub struct Hall {
     pub(super) entropy: Entropy,
     /// Images made in this turn for readers at the same place.
     pub(super) runs: Runs,
+    /// The program's one compressor, and the one for the other way.
+    pub(super) deflater: Deflater,
+    pub(super) inflater: Inflater,
     /// What is taken from the hub passes through here; kept for its memory.
     pub(super) items: Vec<Item>,
     /// Clients that are gone and whose application has not been told yet.
@@ -103,6 +107,8 @@ impl Hall {
             clients: Clients::default(),
             entropy,
             runs: Runs::default(),
+            deflater: Deflater::default(),
+            inflater: Inflater::default(),
             items: Vec::new(),
             departed: VecDeque::new(),
             timers: Slab::new(),
@@ -219,7 +225,7 @@ impl Hall {
             return;
         }
         // A socket of the application's has no sid to come back with.
-        if held.transport == Transport::Raw {
+        if held.transport.is_raw() {
             self.remove(client);
             return;
         }
@@ -273,14 +279,14 @@ impl Hall {
 
     /// Whether it is on a socket of the application's own.
     pub(super) fn is_raw(&self, client: ClientId) -> bool {
-        self.clients.get(client).is_some_and(|held| held.transport == Transport::Raw)
+        self.clients.get(client).is_some_and(|held| held.transport.is_raw())
     }
 
     /// Answers a command that came over the client's own stream. However slowly it reads, the answer is
     /// kept: it is the next command that has to wait.
     pub(super) fn send_reply(&mut self, links: &mut Links, client: ClientId, reply: &Object) {
         if let Some((id, transport)) = self.clients.line(client) {
-            links.send(id, transport.event(None, reply.as_bytes()));
+            links.send(id, transport.answer(reply.as_bytes(), &mut self.deflater));
         }
     }
 
@@ -327,7 +333,7 @@ impl Hall {
     }
 
     pub(super) fn send_message(&mut self, links: &mut Links, client: ClientId, message: Message<'_>) -> bool {
-        let Some((id, Transport::Raw)) = self.clients.line(client) else { return false };
+        let Some((id, transport @ Transport::Raw(_))) = self.clients.line(client) else { return false };
         if links.queued(id) > SEND_QUEUE_BYTES_MAX || !links.is_open(id) {
             return false;
         }
@@ -335,9 +341,7 @@ impl Hall {
             Message::Text(text) => (Opcode::Text, text.as_bytes()),
             Message::Binary(bytes) => (Opcode::Binary, bytes),
         };
-        let mut out = Vec::with_capacity(payload.len() + ws::HEADER_BYTES_MAX);
-        ws::frame(opcode, payload, &mut out);
-        links.send(id, out);
+        links.send(id, transport.frame(opcode, payload, &mut self.deflater));
         true
     }
 

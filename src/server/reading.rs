@@ -17,8 +17,10 @@ use super::transport::Transport;
 use crate::hub::{self, Cursor, NO_EPOCH, Start};
 use crate::limits::{COMMAND_BYTES_MAX, IFRAME_PAD_BYTES_MIN, SOCKET_BEAT_S};
 use crate::reactor::{ConnId, Links};
+use crate::wire::deflate::Window;
+use crate::wire::extensions::Deflate;
 use crate::wire::response::{Length, Response};
-use crate::wire::{handshake, ndjson, script, sse};
+use crate::wire::{handshake, message, ndjson, script, sse};
 
 impl Server {
     /// A request to read. An error is answered by the caller, and leaves nobody behind that it made.
@@ -38,7 +40,14 @@ impl Server {
             ));
         }
         let params = Params::parse(&request.target, request.head, self.hall.config.heartbeat_s)?;
-        let accept = if transport == Transport::WebSocket { Some(accept(request)?) } else { None };
+        let (transport, upgrade) = match transport {
+            Transport::WebSocket(_) => {
+                // What is said on it is this server's own, which has no subprotocol's name.
+                let upgrade = self.hall.upgrade(request, &[])?;
+                (Transport::WebSocket(upgrade.window()), Some(upgrade))
+            }
+            other => (other, None),
+        };
         self.hall.check_channels(&params)?;
         if reply.head_only {
             self.hall.answer_head_only(links, id, reply, transport);
@@ -53,13 +62,12 @@ impl Server {
         let mut out = Vec::with_capacity(1024);
         // No other request will come, so the connection is this reader's now.
         self.hall.session(id).set_peer(request.peer);
-        match accept {
-            Some(accept) => {
-                handshake::emit(accept, None, &mut out);
+        match upgrade {
+            Some(upgrade) => {
                 // A command is a message, which escapes may have made twice as long, and a little around it.
                 let bytes = self.hall.config.bounds.message_bytes.saturating_mul(2);
                 let bytes = bytes.saturating_add(COMMAND_BYTES_MAX);
-                self.hall.session(id).upgrade(short(bytes));
+                self.hall.session(id).upgrade(upgrade.begin(bytes, &mut out));
             }
             None => {
                 self.hall.emit(reply, false, Length::Close, stream_head(transport), &mut out);
@@ -78,16 +86,16 @@ impl Server {
         id: ConnId,
         request: &Request<'_>,
     ) -> Result<(), Refusal> {
-        let accept = accept(request)?;
-        let client = self.hall.admit(Transport::Raw)?;
-        self.greet(links, client, request)?;
+        let upgrade = self.hall.upgrade(request, &self.hall.config.subprotocols)?;
+        let transport = Transport::Raw(upgrade.window());
+        let client = self.hall.admit(transport)?;
+        self.greet(links, client, &Request { subprotocol: upgrade.subprotocol, ..*request })?;
         let mut out = Vec::new();
-        handshake::emit(accept, None, &mut out);
+        let reader = upgrade.begin(self.hall.config.message_bytes, &mut out);
         links.send(id, out);
-        let bytes = self.hall.config.message_bytes;
         self.hall.session(id).set_peer(request.peer);
-        self.hall.session(id).upgrade(short(bytes));
-        self.hall.attach(client, id, Transport::Raw);
+        self.hall.session(id).upgrade(reader);
+        self.hall.attach(client, id, transport);
         if let Some(client) = self.hall.clients.get_mut(client) {
             client.heartbeat_s = SOCKET_BEAT_S;
         }
@@ -145,7 +153,41 @@ impl Server {
     }
 }
 
+/// A handshake that holds, and what was agreed on in it.
+struct Upgrade {
+    accept: handshake::Accept,
+    subprotocol: Option<&'static str>,
+    deflate: Option<Deflate>,
+}
+
+impl Upgrade {
+    fn window(&self) -> Option<Window> {
+        self.deflate.map(Deflate::window)
+    }
+
+    /// Writes the answer, and gives the reader for what follows it: messages of at most `bytes_max` bytes.
+    fn begin(self, bytes_max: usize, out: &mut Vec<u8>) -> message::Reader {
+        handshake::emit(self.accept, self.subprotocol, self.deflate, out);
+        let reader = message::Reader::new(u32::try_from(bytes_max).unwrap_or(u32::MAX));
+        if self.deflate.is_some() { reader.with_deflate() } else { reader }
+    }
+}
+
 impl Hall {
+    /// The upgrade request's check (RFC 6455, section 4.2.1).
+    fn upgrade(&self, request: &Request<'_>, ours: &[&'static str]) -> Result<Upgrade, Refusal> {
+        let agree = || {
+            let accept = handshake::check(&handshake::Request::of(request.head))?;
+            let subprotocol = handshake::subprotocol(request.head, ours)?;
+            let deflate = handshake::deflate(request.head)?.filter(|_| self.config.deflate);
+            Ok(Upgrade { accept, subprotocol, deflate })
+        };
+        agree().map_err(|refusal: handshake::Refusal| Refusal {
+            fields: refusal.fields().to_vec(),
+            ..Refusal::new(refusal.status(), refusal.code(), refusal.sentence())
+        })
+    }
+
     /// Refuses channels that can't be read, before anything is changed for them.
     fn check_channels(&self, params: &Params) -> Result<(), Refusal> {
         if params.channels.len() > self.config.bounds.subscriptions {
@@ -275,14 +317,6 @@ impl Hall {
     }
 }
 
-/// The upgrade request's check (RFC 6455, section 4.2.1).
-fn accept(request: &Request<'_>) -> Result<handshake::Accept, Refusal> {
-    handshake::check(&handshake::Request::of(request.head)).map_err(|refusal| Refusal {
-        fields: refusal.fields().to_vec(),
-        ..Refusal::new(refusal.status(), refusal.code(), refusal.sentence())
-    })
-}
-
 /// The fields of a stream: no cache may keep it, no proxy may hold it back or change it.
 fn stream_head(transport: Transport) -> Response {
     let content_type = match transport {
@@ -290,7 +324,7 @@ fn stream_head(transport: Transport) -> Response {
         Transport::Iframe => "text/html; charset=utf-8",
         Transport::Stream => "application/x-ndjson",
         Transport::Jsonp => "text/javascript; charset=utf-8",
-        Transport::Poll | Transport::WebSocket | Transport::Raw => "application/json",
+        Transport::Poll | Transport::WebSocket(_) | Transport::Raw(_) => "application/json",
     };
     let response = Response::new(200)
         .with_header("Content-Type", content_type)
@@ -310,9 +344,4 @@ fn preamble(transport: Transport, params: &Params, out: &mut Vec<u8>) {
         Transport::Iframe => script::preamble(out, &params.callback, params.pad.max(IFRAME_PAD_BYTES_MIN)),
         _ => {}
     }
-}
-
-/// A bound of a command line, as short as it is kept for each connection.
-fn short(bytes: usize) -> u32 {
-    u32::try_from(bytes).unwrap_or(u32::MAX)
 }

@@ -45,7 +45,7 @@ impl Route {
     pub fn of(target: &Target<'_>) -> Result<Route, Refusal> {
         let path = target.path();
         let fixed = match path {
-            "/ws" => Route::Read(Transport::WebSocket),
+            "/ws" => Route::Read(Transport::WebSocket(None)),
             "/sse" => Route::Read(Transport::Sse),
             "/stream" => Route::Read(Transport::Stream),
             "/iframe" => Route::Read(Transport::Iframe),
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn paths_name_routes() {
-        assert_eq!(route("/ws?ch=a"), Route::Read(Transport::WebSocket));
+        assert_eq!(route("/ws?ch=a"), Route::Read(Transport::WebSocket(None)));
         assert_eq!(route("/publish/caf%C3%A9"), Route::Publish("café".into()));
         assert_eq!(route("/publish/a%2Fb"), Route::Publish("a/b".into()), "the hub refuses the name");
         assert_eq!(route("/channels/a/history?limit=3"), Route::History("a".into()));

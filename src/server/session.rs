@@ -293,8 +293,8 @@ impl Session {
     }
 
     /// The connection is a WebSocket from here on; bytes after the upgrade request are frames already.
-    pub fn upgrade(&mut self, message_bytes_max: u32) {
-        self.go(State::Socket(Reader::new(message_bytes_max)));
+    pub fn upgrade(&mut self, reader: Reader) {
+        self.go(State::Socket(reader));
     }
 
     /// The last word is said, whatever comes.

@@ -6,13 +6,14 @@
 use std::rc::Rc;
 
 use crate::hub::Message;
+use crate::wire::deflate::{Deflater, Window};
 use crate::wire::{ndjson, script, sse, ws};
 
 /// How a client reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// `/ws`: one object a text frame.
-    WebSocket,
+    /// `/ws`: one object a text frame, compressed to that window if the client takes it so.
+    WebSocket(Option<Window>),
     /// `/sse`: Server-Sent Events.
     Sse,
     /// `/stream`: one object a line.
@@ -24,31 +25,44 @@ pub enum Transport {
     /// `/jsonp`: the same as a script.
     Jsonp,
     /// A WebSocket that belongs to the application.
-    Raw,
+    Raw(Option<Window>),
 }
 
 impl Transport {
     /// All of them, for listings.
     pub const ALL: [Transport; 7] = [
-        Transport::WebSocket,
+        Transport::WebSocket(None),
         Transport::Sse,
         Transport::Stream,
         Transport::Iframe,
         Transport::Poll,
         Transport::Jsonp,
-        Transport::Raw,
+        Transport::Raw(None),
     ];
 
     /// The name used in metrics and logs.
     pub fn name(self) -> &'static str {
         match self {
-            Transport::WebSocket => "websocket",
+            Transport::WebSocket(_) => "websocket",
             Transport::Sse => "sse",
             Transport::Stream => "stream",
             Transport::Iframe => "iframe",
             Transport::Poll => "poll",
             Transport::Jsonp => "jsonp",
-            Transport::Raw => "raw",
+            Transport::Raw(_) => "raw",
+        }
+    }
+
+    /// Whether it is a WebSocket of the application's own.
+    pub fn is_raw(self) -> bool {
+        matches!(self, Transport::Raw(_))
+    }
+
+    /// How its messages are compressed, if they are.
+    fn window(self) -> Option<Window> {
+        match self {
+            Transport::WebSocket(window) | Transport::Raw(window) => window,
+            _ => None,
         }
     }
 
@@ -61,26 +75,57 @@ impl Transport {
     ///
     /// # Panics
     /// On a poll, whose answers are made of objects, not of events.
-    pub fn image(self, message: &Message) -> Rc<[u8]> {
-        message.image(self.slot(), |message| self.event(Some(&message.cursor().to_string()), message.json()))
+    pub fn image(self, message: &Message, deflater: &mut Deflater) -> Rc<[u8]> {
+        let Some(window) = self.window() else {
+            return message.image(self.slot(), |message| {
+                self.event(Some(&message.cursor().to_string()), message.json()).into()
+            });
+        };
+        message.image(self.slot(), |message| {
+            match deflater.frame(ws::Opcode::Text, message.json(), window) {
+                Some(frame) => frame.into(),
+                // Not worth it: the same bytes as for all others.
+                None => Transport::WebSocket(None).image(message, deflater),
+            }
+        })
     }
 
     /// Which of a message's images is this transport's.
     fn slot(self) -> usize {
         match self {
-            Transport::WebSocket | Transport::Raw => 0,
+            Transport::WebSocket(None) | Transport::Raw(None) => 0,
             Transport::Sse => 1,
             Transport::Stream => 2,
             Transport::Iframe => 3,
+            Transport::WebSocket(Some(Window::Full)) | Transport::Raw(Some(Window::Full)) => 4,
+            Transport::WebSocket(Some(Window::Narrow)) | Transport::Raw(Some(Window::Narrow)) => 5,
             Transport::Poll | Transport::Jsonp => unreachable!("a poll's answer is no stream of events"),
         }
     }
 
-    /// The bytes of one event. `id` is the cursor after it, for those that have one.
+    /// The bytes of one WebSocket message for one reader.
+    pub fn frame(self, opcode: ws::Opcode, payload: &[u8], deflater: &mut Deflater) -> Vec<u8> {
+        let packed = self.window().and_then(|window| deflater.frame(opcode, payload, window));
+        packed.unwrap_or_else(|| {
+            let mut out = Vec::with_capacity(payload.len() + ws::HEADER_BYTES_MAX);
+            ws::frame(opcode, payload, &mut out);
+            out
+        })
+    }
+
+    /// The bytes of an event for one reader: of an answer, which may be long.
+    pub fn answer(self, json: &[u8], deflater: &mut Deflater) -> Vec<u8> {
+        match self.window() {
+            Some(_) => self.frame(ws::Opcode::Text, json, deflater),
+            None => self.event(None, json),
+        }
+    }
+
+    /// The bytes of one event, not compressed. `id` is the cursor after it, for those that have one.
     pub fn event(self, id: Option<&str>, json: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(json.len() + 96);
         match self {
-            Transport::WebSocket | Transport::Raw => ws::frame(ws::Opcode::Text, json, &mut out),
+            Transport::WebSocket(_) | Transport::Raw(_) => ws::frame(ws::Opcode::Text, json, &mut out),
             Transport::Sse => sse::emit(&mut out, id, kind_of(json), json),
             Transport::Stream => ndjson::emit(&mut out, json),
             Transport::Iframe => script::call(&mut out, json),

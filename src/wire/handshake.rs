@@ -3,13 +3,14 @@
 //! It does not know how a request was read ([`Request`] is all it asks of one), nor who may connect: origins
 //! and tokens are the server's business.
 //!
-//! Read first: RFC 6455, section 4.2; RFC 9110, section 7.8, on `Upgrade`.
+//! Read first: RFC 6455, section 4.2, and 11.3 for the fields; RFC 9110, section 7.8, on `Upgrade`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
 
-use super::http::{Head, Version};
+use super::extensions::{self, Deflate};
+use super::http::{Head, Version, is_token_byte};
 
 /// Appended to the client's key before it is hashed, so that no cache or web server answers by accident.
 /// RFC 6455, section 1.3.
@@ -39,12 +40,15 @@ pub struct Request<'a> {
     pub key_doubled: bool,
     /// The value of `Sec-WebSocket-Version`.
     pub version: Option<&'a [u8]>,
+    /// There is more than one `Sec-WebSocket-Version`.
+    pub version_doubled: bool,
 }
 
 impl<'a> Request<'a> {
     /// What the handshake looks at of that head.
     pub fn of(head: &Head<'a>) -> Request<'a> {
         let mut keys = head.headers("sec-websocket-key");
+        let mut versions = head.headers("sec-websocket-version");
         Request {
             method: head.method.as_bytes(),
             http11: head.version == Version::Http11,
@@ -52,7 +56,8 @@ impl<'a> Request<'a> {
             connection_has_upgrade: head.has_token("connection", "upgrade"),
             key: keys.next(),
             key_doubled: keys.next().is_some(),
-            version: head.header("sec-websocket-version"),
+            version: versions.next(),
+            version_doubled: versions.next().is_some(),
         }
     }
 }
@@ -68,12 +73,18 @@ pub enum Refusal {
     NotAnUpgrade,
     /// A version of the protocol other than 13, or none.
     WrongVersion,
+    /// More than one version.
+    DoubledVersion,
     /// No key.
     NoKey,
     /// More than one key.
     DoubledKey,
     /// A key that is not the base64 of 16 bytes.
     BadKey,
+    /// A list of subprotocols that is none, or names one twice.
+    BadProtocols,
+    /// A list of extensions that is none.
+    BadExtensions,
 }
 
 impl Refusal {
@@ -82,7 +93,8 @@ impl Refusal {
         match self {
             Refusal::WrongMethod => 405,
             Refusal::OldHttp | Refusal::NotAnUpgrade | Refusal::WrongVersion => 426,
-            Refusal::NoKey | Refusal::DoubledKey | Refusal::BadKey => 400,
+            Refusal::DoubledVersion | Refusal::NoKey | Refusal::DoubledKey | Refusal::BadKey => 400,
+            Refusal::BadProtocols | Refusal::BadExtensions => 400,
         }
     }
 
@@ -92,8 +104,10 @@ impl Refusal {
             Refusal::WrongMethod => "method_not_allowed",
             Refusal::OldHttp => "http_version",
             Refusal::NotAnUpgrade => "upgrade_required",
-            Refusal::WrongVersion => "websocket_version",
+            Refusal::WrongVersion | Refusal::DoubledVersion => "websocket_version",
             Refusal::NoKey | Refusal::DoubledKey | Refusal::BadKey => "websocket_key",
+            Refusal::BadProtocols => "websocket_protocols",
+            Refusal::BadExtensions => "websocket_extensions",
         }
     }
 
@@ -107,9 +121,14 @@ impl Refusal {
                  a proxy must pass both on."
             }
             Refusal::WrongVersion => "Send Sec-WebSocket-Version: 13.",
+            Refusal::DoubledVersion => "Send Sec-WebSocket-Version once.",
             Refusal::NoKey => "Send a Sec-WebSocket-Key.",
             Refusal::DoubledKey => "Send Sec-WebSocket-Key once.",
             Refusal::BadKey => "Sec-WebSocket-Key must be the base64 of 16 random bytes.",
+            Refusal::BadProtocols => "Sec-WebSocket-Protocol must be a list of tokens, each of them once.",
+            Refusal::BadExtensions => {
+                "Sec-WebSocket-Extensions must be a list of extensions: `name; parameter=value, name`."
+            }
         }
     }
 
@@ -126,9 +145,40 @@ impl Refusal {
             Refusal::WrongVersion => {
                 &[("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13")]
             }
-            Refusal::NoKey | Refusal::DoubledKey | Refusal::BadKey => &[],
+            Refusal::DoubledVersion
+            | Refusal::NoKey
+            | Refusal::DoubledKey
+            | Refusal::BadKey
+            | Refusal::BadProtocols
+            | Refusal::BadExtensions => &[],
         }
     }
+}
+
+/// The first of `ours` that the client takes too; with none in common, or none asked for, the connection has
+/// none. RFC 6455, section 4.2.2, item 5 (`/subprotocol/`).
+///
+/// # Errors
+/// What the client lists are no tokens, or not "all unique" (section 4.1, item 10).
+pub fn subprotocol(head: &Head<'_>, ours: &[&'static str]) -> Result<Option<&'static str>, Refusal> {
+    let mut theirs: Vec<&[u8]> = head.tokens("sec-websocket-protocol").collect();
+    if theirs.iter().any(|name| !name.iter().copied().all(is_token_byte)) {
+        return Err(Refusal::BadProtocols);
+    }
+    theirs.sort_unstable();
+    if theirs.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(Refusal::BadProtocols);
+    }
+    // They are compared as they are: section 11.5 registers names, not spellings.
+    Ok(ours.iter().find(|name| theirs.binary_search(&name.as_bytes()).is_ok()).copied())
+}
+
+/// Whether messages may be compressed, and how. RFC 6455, section 9.1.
+///
+/// # Errors
+/// What the client lists is no list of extensions.
+pub fn deflate(head: &Head<'_>) -> Result<Option<Deflate>, Refusal> {
+    extensions::negotiate(head.headers("sec-websocket-extensions")).map_err(|_| Refusal::BadExtensions)
 }
 
 /// A handshake that holds: the value of `Sec-WebSocket-Accept`.
@@ -152,6 +202,10 @@ pub fn check(request: &Request<'_>) -> Result<Accept, Refusal> {
     // Item 6. Before the key: a client of another version may well have another kind of key.
     if request.version != Some(b"13") {
         return Err(Refusal::WrongVersion);
+    }
+    // Section 11.3.5: the field appears once.
+    if request.version_doubled {
+        return Err(Refusal::DoubledVersion);
     }
     // Item 5. Section 11.3.1: the field appears once.
     if request.key_doubled {
@@ -177,7 +231,7 @@ pub fn accept_key(key: &[u8]) -> [u8; ACCEPT_BYTES] {
 ///
 /// `protocol` is the one chosen from the server's own list, hence static: a client's bytes never come back in
 /// a field.
-pub fn emit(accept: Accept, protocol: Option<&'static str>, out: &mut Vec<u8>) {
+pub fn emit(accept: Accept, protocol: Option<&'static str>, deflate: Option<Deflate>, out: &mut Vec<u8>) {
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
     );
@@ -186,6 +240,10 @@ pub fn emit(accept: Accept, protocol: Option<&'static str>, out: &mut Vec<u8>) {
     if let Some(protocol) = protocol {
         out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         out.extend_from_slice(protocol.as_bytes());
+    }
+    if let Some(deflate) = deflate {
+        out.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
+        deflate.emit(out);
     }
     out.extend_from_slice(b"\r\n\r\n");
 }
@@ -209,6 +267,7 @@ mod tests {
         key: Some(b"dGhlIHNhbXBsZSBub25jZQ=="),
         key_doubled: false,
         version: Some(b"13"),
+        version_doubled: false,
     };
 
     #[test]
@@ -220,15 +279,21 @@ mod tests {
     fn an_accepted_request_gets_its_head() {
         let accept = check(&GOOD).expect("accepted");
         let mut out = Vec::new();
-        emit(accept, None, &mut out);
+        emit(accept, None, None, &mut out);
         assert_eq!(
             String::from_utf8_lossy(&out),
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
         );
         out.clear();
-        emit(accept, Some("chat"), &mut out);
+        emit(accept, Some("chat"), None, &mut out);
         assert!(out.ends_with(b"xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n"));
+        out.clear();
+        emit(accept, None, Some(Deflate::default()), &mut out);
+        assert!(out.ends_with(
+            b"xOo=\r\nSec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; \
+              client_no_context_takeover\r\n\r\n"
+        ));
     }
 
     #[test]
@@ -242,6 +307,7 @@ mod tests {
         assert_eq!(refused(Request { version: None, ..GOOD }), Refusal::WrongVersion);
         assert_eq!(refused(Request { version: Some(b"8"), ..GOOD }), Refusal::WrongVersion);
         assert_eq!(refused(Request { version: Some(b"13, 8"), ..GOOD }), Refusal::WrongVersion);
+        assert_eq!(refused(Request { version_doubled: true, ..GOOD }), Refusal::DoubledVersion);
         assert_eq!(refused(Request { key_doubled: true, ..GOOD }), Refusal::DoubledKey);
         assert_eq!(refused(Request { key: None, ..GOOD }), Refusal::NoKey);
     }
@@ -259,6 +325,39 @@ mod tests {
         ];
         for key in keys {
             assert_eq!(check(&Request { key: Some(key), ..GOOD }), Err(Refusal::BadKey), "{key:?}");
+        }
+    }
+
+    fn chosen(fields: &str, ours: &[&'static str]) -> Result<Option<&'static str>, Refusal> {
+        let text = format!("GET /ws HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        subprotocol(&Head::parse(text.as_bytes()).expect("a good head"), ours)
+    }
+
+    #[test]
+    fn the_first_of_ours_that_is_theirs_too() {
+        let ours = ["two", "one"];
+        for (fields, expected) in [
+            ("", None),
+            ("Sec-WebSocket-Protocol:\r\n", None),
+            ("Sec-WebSocket-Protocol: three\r\n", None),
+            ("Sec-WebSocket-Protocol: ONE\r\n", None),
+            ("Sec-WebSocket-Protocol: one\r\n", Some("one")),
+            ("Sec-WebSocket-Protocol: one, two\r\n", Some("two")),
+            ("Sec-WebSocket-Protocol: three,,two\t,\r\n", Some("two")),
+            ("Sec-WebSocket-Protocol: three\r\nSec-WebSocket-Protocol: one\r\n", Some("one")),
+        ] {
+            assert_eq!(chosen(fields, &ours), Ok(expected), "{fields}");
+            assert_eq!(chosen(fields, &[]), Ok(None), "{fields}");
+        }
+    }
+
+    #[test]
+    fn subprotocols_are_tokens_each_of_them_once() {
+        for list in
+            ["one, one", "one\r\nSec-WebSocket-Protocol: one", "a b", "a/b", "\"one\"", "one;x", "\u{e9}"]
+        {
+            let fields = format!("Sec-WebSocket-Protocol: {list}\r\n");
+            assert_eq!(chosen(&fields, &["one"]), Err(Refusal::BadProtocols), "{list}");
         }
     }
 

@@ -315,7 +315,7 @@ impl<'b> Head<'b> {
     }
 
     /// The members of a list field, over all its lines; empty members don't count. RFC 9110, section 5.6.1.2.
-    fn tokens(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
+    pub fn tokens(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
         self.headers(name)
             .flat_map(|value| value.split(|&byte| byte == b','))
             .map(<[u8]>::trim_ascii)

@@ -14,7 +14,8 @@
 //!    +-------- the message's last frame complete -------------------+
 //! ```
 
-use crate::limits::FRAGMENTS_MAX;
+use crate::limits::{DEFLATED_SLACK, FRAGMENTS_MAX};
+use crate::wire::deflate::Inflater;
 use crate::wire::ws::{FrameHeader, HEADER_BYTES_MAX, Offence, Opcode, is_close_code, mask};
 
 /// What a client said.
@@ -24,6 +25,8 @@ pub enum Event {
     Text(String),
     /// A whole binary message.
     Binary(Vec<u8>),
+    /// A whole message that is compressed: to be inflated by the one inflater of the program.
+    Deflated(Deflated),
     /// To be answered with a pong of the same payload (section 5.5.2).
     Ping(Vec<u8>),
     /// The answer to a ping, or a sign of life nobody asked for (section 5.5.3).
@@ -32,12 +35,40 @@ pub enum Event {
     Close(Option<(u16, String)>),
 }
 
+/// A whole message, still compressed (RFC 7692).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deflated {
+    is_text: bool,
+    payload: Vec<u8>,
+    bytes_max: u32,
+}
+
+impl Deflated {
+    /// The message itself, which is as long as one may be and no longer.
+    ///
+    /// # Errors
+    /// It is too long, no DEFLATE, or text that is not UTF-8 (section 6.2: that is judged of what comes out).
+    pub fn inflate(self, inflater: &mut Inflater) -> Result<Event, Offence> {
+        // A `u32` fits: Linux runs on nothing smaller.
+        let payload = inflater.inflate(&self.payload, self.bytes_max as usize)?;
+        event_of(self.is_text, payload)
+    }
+}
+
 /// Puts a client's messages together from bytes as they arrive, cut wherever they may be.
 #[derive(Debug)]
 pub struct Reader {
     part: Option<Box<Part>>,
-    message_bytes_max: u32,
+    bounds: Bounds,
     ended: bool,
+}
+
+/// What the handshake and the server allow.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    message_bytes_max: u32,
+    /// permessage-deflate was agreed on.
+    deflate: bool,
 }
 
 // Paid by every open connection, busy or not.
@@ -46,7 +77,14 @@ const _: () = assert!(size_of::<Reader>() <= 24);
 impl Reader {
     /// A reader that takes messages of up to `message_bytes_max` bytes.
     pub fn new(message_bytes_max: u32) -> Reader {
-        Reader { part: None, message_bytes_max, ended: false }
+        Reader { part: None, bounds: Bounds { message_bytes_max, deflate: false }, ended: false }
+    }
+
+    /// The same, for a client that may compress its messages.
+    #[must_use]
+    pub fn with_deflate(mut self) -> Reader {
+        self.bounds.deflate = true;
+        self
     }
 
     /// Takes bytes off the front of `input` and returns the next event in them; `None` when all of `input` is
@@ -63,7 +101,7 @@ impl Reader {
             return Ok(None);
         }
         let part = self.part.get_or_insert_default();
-        let found = part.next(input, self.message_bytes_max);
+        let found = part.next(input, self.bounds);
         self.ended = matches!(found, Err(_) | Ok(Some(Event::Close(_))));
         if self.ended || part.is_blank() {
             self.part = None;
@@ -111,16 +149,16 @@ struct Frame {
 }
 
 impl Part {
-    fn next(&mut self, input: &mut &[u8], bytes_max: u32) -> Result<Option<Event>, Offence> {
+    fn next(&mut self, input: &mut &[u8], bounds: Bounds) -> Result<Option<Event>, Offence> {
         loop {
             let mut frame = match &mut self.stage {
                 Stage::Payload(frame) => *frame,
                 Stage::Header { octets, kept } => match take_header(octets, kept, input)? {
-                    Some(header) => self.open(header, bytes_max)?,
+                    Some(header) => self.open(header, bounds)?,
                     None => return Ok(None),
                 },
             };
-            self.take_payload(&mut frame, input, bytes_max)?;
+            self.take_payload(&mut frame, input)?;
             if frame.done < frame.len {
                 self.stage = Stage::Payload(frame);
                 return Ok(None);
@@ -133,11 +171,11 @@ impl Part {
     }
 
     /// Everything a header alone forbids, before its payload is waited for.
-    fn open(&mut self, header: FrameHeader, bytes_max: u32) -> Result<Frame, Offence> {
+    fn open(&mut self, header: FrameHeader, bounds: Bounds) -> Result<Frame, Offence> {
         // Section 5.1: a server closes when it sees a frame that is not masked.
         let Some(key) = header.mask else { return Err(Offence::Unmasked) };
-        // RFC 7692, section 6: legal once compression is negotiated, and it never is so far.
-        if header.rsv1 {
+        // RFC 7692, section 6: legal where compression was agreed on.
+        if header.rsv1 && !bounds.deflate {
             return Err(Offence::ReservedBits);
         }
         // Section 5.4: fragments of two messages are never mixed; control frames may stand between them.
@@ -145,17 +183,16 @@ impl Part {
             (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => {}
             (Opcode::Continuation, None) => return Err(Offence::ContinuationOfNothing),
             (Opcode::Text | Opcode::Binary, Some(_)) => return Err(Offence::MessageInMessage),
-            (Opcode::Continuation, Some(message)) => message.admit(header.len, bytes_max)?,
+            (Opcode::Continuation, Some(message)) => message.admit(header.len)?,
             (Opcode::Text | Opcode::Binary, message) => {
-                let is_text = header.opcode == Opcode::Text;
-                message.insert(Message::new(is_text)).admit(header.len, bytes_max)?;
+                message.insert(Message::new(header, bounds.message_bytes_max)).admit(header.len)?;
             }
         }
         Ok(Frame { opcode: header.opcode, fin: header.fin, key, len: header.len, done: 0 })
     }
 
     /// Moves what is here of the frame's payload to where it belongs, unmasked.
-    fn take_payload(&mut self, frame: &mut Frame, input: &mut &[u8], bytes_max: u32) -> Result<(), Offence> {
+    fn take_payload(&mut self, frame: &mut Frame, input: &mut &[u8]) -> Result<(), Offence> {
         let missing = usize::try_from(frame.len - frame.done).unwrap_or(usize::MAX);
         let (here, rest) = input.split_at(missing.min(input.len()));
         *input = rest;
@@ -164,8 +201,8 @@ impl Part {
         match &mut self.message {
             Some(message) if !frame.opcode.is_control() => {
                 let left = frame.len - frame.done;
-                let ahead = if frame.fin { left } else { u64::from(bytes_max) };
-                message.make_room(here.len(), ahead, bytes_max);
+                let ahead = if frame.fin { left } else { u64::MAX };
+                message.make_room(here.len(), ahead);
                 append_unmasked(&mut message.payload, frame.key, offset, here);
                 // At the message's end the whole of it is checked at once, see `Message::finish`.
                 if !frame.fin || left > 0 { message.check() } else { Ok(()) }
@@ -202,6 +239,8 @@ impl Part {
 #[derive(Debug)]
 struct Message {
     is_text: bool,
+    is_deflated: bool,
+    bytes_max: u32,
     fragments: u32,
     payload: Vec<u8>,
     /// Octets of text known to be whole, valid characters; at most three more are a character's beginning.
@@ -209,18 +248,25 @@ struct Message {
 }
 
 impl Message {
-    fn new(is_text: bool) -> Message {
-        Message { is_text, fragments: 0, payload: Vec::new(), checked: 0 }
+    fn new(first: FrameHeader, bytes_max: u32) -> Message {
+        let (is_text, is_deflated) = (first.opcode == Opcode::Text, first.rsv1);
+        Message { is_text, is_deflated, bytes_max, fragments: 0, payload: Vec::new(), checked: 0 }
+    }
+
+    /// Bytes that it may have on the wire.
+    fn wire_bytes_max(&self) -> u64 {
+        let bytes_max = u64::from(self.bytes_max);
+        if self.is_deflated { bytes_max + bytes_max / u64::from(DEFLATED_SLACK) + 64 } else { bytes_max }
     }
 
     /// Whether the message may have one more fragment of `len` bytes. Asked before they arrive: what does not
     /// fit is refused without being read.
-    fn admit(&mut self, len: u64, bytes_max: u32) -> Result<(), Offence> {
+    fn admit(&mut self, len: u64) -> Result<(), Offence> {
         self.fragments += 1;
         if self.fragments > FRAGMENTS_MAX {
             return Err(Offence::TooManyFragments);
         }
-        if len.saturating_add(self.payload.len() as u64) > u64::from(bytes_max) {
+        if len.saturating_add(self.payload.len() as u64) > self.wire_bytes_max() {
             return Err(Offence::TooBig);
         }
         Ok(())
@@ -229,10 +275,10 @@ impl Message {
     /// Makes room for `here` bytes that arrived, and by doubling for those to follow: at most `ahead`, and
     /// never beyond the limit. A header's promise alone allocates nothing, and a message whose length is
     /// certain ends without slack.
-    fn make_room(&mut self, here: usize, ahead: u64, bytes_max: u32) {
+    fn make_room(&mut self, here: usize, ahead: u64) {
         let len = self.payload.len();
         if self.payload.capacity() - len < here {
-            let below_limit = u64::from(bytes_max).saturating_sub((len + here) as u64);
+            let below_limit = self.wire_bytes_max().saturating_sub((len + here) as u64);
             let spare = (len as u64).min(ahead).min(below_limit) as usize;
             self.payload.reserve_exact(here + spare);
         }
@@ -241,7 +287,8 @@ impl Message {
     /// Finds the octet that no UTF-8 can contain as soon as it is here (section 8.1). Each octet is looked at
     /// once, but for a character cut in two, whose beginning is looked at again with what follows.
     fn check(&mut self) -> Result<(), Offence> {
-        if !self.is_text {
+        // What is compressed says nothing before it is whole.
+        if !self.is_text || self.is_deflated {
             return Ok(());
         }
         match std::str::from_utf8(&self.payload[self.checked..]) {
@@ -254,11 +301,19 @@ impl Message {
 
     /// The joined message. A text that came in one read is checked here and only here.
     fn finish(self) -> Result<Event, Offence> {
-        if !self.is_text {
-            return Ok(Event::Binary(self.payload));
+        let Message { is_text, payload, bytes_max, .. } = self;
+        if self.is_deflated {
+            return Ok(Event::Deflated(Deflated { is_text, payload, bytes_max }));
         }
-        String::from_utf8(self.payload).map(Event::Text).map_err(|_| Offence::NotUtf8)
+        event_of(is_text, payload)
     }
+}
+
+fn event_of(is_text: bool, payload: Vec<u8>) -> Result<Event, Offence> {
+    if !is_text {
+        return Ok(Event::Binary(payload));
+    }
+    String::from_utf8(payload).map(Event::Text).map_err(|_| Offence::NotUtf8)
 }
 
 /// Takes the next frame's header off `input`. What there is of one that is not complete is kept for later.

@@ -1,6 +1,8 @@
 //! Pillar two: the formats. It knows no connection, no time and no socket.
 
 pub mod body;
+pub mod deflate;
+pub mod extensions;
 pub mod handshake;
 pub mod http;
 pub mod json;

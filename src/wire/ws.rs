@@ -40,8 +40,8 @@ pub mod close {
     pub const PROTOCOL: u16 = 1002;
     /// A type of data this endpoint does not take.
     pub const UNSUPPORTED: u16 = 1003;
-    /// Data that contradicts the message's type: text that is not UTF-8.
-    pub const NOT_UTF8: u16 = 1007;
+    /// Data that contradicts the message's type: text that is not UTF-8, or compressed data that isn't.
+    pub const BAD_DATA: u16 = 1007;
     /// A rule of this server, not of the protocol.
     pub const POLICY: u16 = 1008;
     /// A message larger than this server takes.
@@ -81,6 +81,8 @@ pub enum Offence {
     TooManyFragments,
     /// Text or a close reason that is not UTF-8.
     NotUtf8,
+    /// A compressed message that can't be inflated.
+    BadDeflate,
     /// A close frame whose payload is one octet: half a code.
     CloseCutShort,
     /// A close code that must not appear on the wire.
@@ -91,7 +93,7 @@ impl Offence {
     /// The code of the close frame that answers this offence. RFC 6455, section 7.4.1.
     pub fn close_code(self) -> u16 {
         match self {
-            Offence::NotUtf8 => close::NOT_UTF8,
+            Offence::NotUtf8 | Offence::BadDeflate => close::BAD_DATA,
             Offence::TooManyFragments => close::POLICY,
             Offence::TooBig => close::TOO_BIG,
             Offence::ReservedBits
@@ -123,6 +125,7 @@ impl Offence {
             Offence::TooBig => "message too big",
             Offence::TooManyFragments => "too many fragments",
             Offence::NotUtf8 => "text is not UTF-8",
+            Offence::BadDeflate => "compressed data is not DEFLATE, or was cut short",
             Offence::CloseCutShort => "close payload of one byte",
             Offence::CloseCodeForbidden => "close code not allowed on the wire",
         }
@@ -172,7 +175,7 @@ pub struct FrameHeader {
     /// The last, or only, fragment of its message.
     pub fin: bool,
     /// RFC 7692 gives the first reserved bit a meaning: this message is compressed. Whether that was
-    /// negotiated is the reader's to know; here it is only kept from frames that can never carry it.
+    /// agreed on is the reader's to know; here it is only kept from frames that can never carry it.
     pub rsv1: bool,
     /// What the frame is for.
     pub opcode: Opcode,
@@ -313,7 +316,16 @@ pub fn close_frame(code: u16, reason: &str, out: &mut Vec<u8>) {
 
 /// Writes a masked frame: what a client sends. For tests, fuzzing and load generators.
 pub fn client_frame(fin: bool, opcode: Opcode, key: [u8; 4], payload: &[u8], out: &mut Vec<u8>) {
-    FrameHeader { fin, rsv1: false, opcode, mask: Some(key), len: payload.len() as u64 }.emit(out);
+    masked_frame(FrameHeader { fin, rsv1: false, opcode, mask: Some(key), len: 0 }, key, payload, out);
+}
+
+/// The same, of a message that is compressed.
+pub fn deflated_client_frame(fin: bool, opcode: Opcode, key: [u8; 4], payload: &[u8], out: &mut Vec<u8>) {
+    masked_frame(FrameHeader { fin, rsv1: true, opcode, mask: Some(key), len: 0 }, key, payload, out);
+}
+
+fn masked_frame(header: FrameHeader, key: [u8; 4], payload: &[u8], out: &mut Vec<u8>) {
+    FrameHeader { len: payload.len() as u64, ..header }.emit(out);
     let start = out.len();
     out.extend_from_slice(payload);
     mask(key, 0, &mut out[start..]);

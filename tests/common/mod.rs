@@ -8,12 +8,14 @@
 //! |---|---|
 //! | `machine` | a real kernel whose clock and whose faults are the test's |
 //! | `client` | a connection: bytes, requests, responses, frames |
+//! | `inflate` | DEFLATE read in the plainest way |
 //! | `reader` | a client that reads events, over whichever transport |
 //! | `stories` | what is true of every transport, told once |
 
 #![allow(dead_code, unreachable_pub, reason = "every file under tests/ uses its own part of this")]
 
 pub mod client;
+pub mod inflate;
 pub mod machine;
 pub mod reader;
 pub mod stories;

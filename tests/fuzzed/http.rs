@@ -279,7 +279,7 @@ pub fn handshake(input: &[u8]) {
         }
     };
     let mut out = Vec::new();
-    handshake::emit(accept, None, &mut out);
+    handshake::emit(accept, None, None, &mut out);
     let mut headers = [httparse::EMPTY_HEADER; 8];
     let mut answer = httparse::Response::new(&mut headers);
     assert_eq!(answer.parse(&out), Ok(httparse::Status::Complete(out.len())));

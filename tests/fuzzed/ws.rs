@@ -133,6 +133,7 @@ fn hear(pieces: &[&[u8]]) -> (Vec<Event>, Option<Offence>) {
             Event::Ping(payload) | Event::Pong(payload) => {
                 (payload.capacity(), 2 * CONTROL_PAYLOAD_BYTES_MAX)
             }
+            Event::Deflated(_) => unreachable!("nothing was agreed on"),
             Event::Close(reason) => {
                 (reason.as_ref().map_or(0, |(_, text)| text.len()), CONTROL_PAYLOAD_BYTES_MAX - 2)
             }

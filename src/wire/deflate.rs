@@ -1,0 +1,209 @@
+//! permessage-deflate: a message's payload compressed, and the other way round.
+//!
+//! It knows no frame and no connection, and what was agreed on is in [`super::extensions`]. There is one
+//! compressor and one decompressor for the whole program, and both begin afresh with each message: a
+//! message is compressed once for all of its readers, which no context of one connection allows, and an idle
+//! connection owns no window. That is why the handshake always answers `server_no_context_takeover` and
+//! `client_no_context_takeover` (RFC 7692, sections 7.1.1.1 and 7.1.1.2 leave it to the server).
+//!
+//! A message that comes in fragments is kept compressed until it is whole. What is held for it is then never
+//! more than what its sender has sent; inflated as it comes, a kilobyte could make us hold a megabyte.
+//!
+//! Read first: RFC 7692, sections 7.2.1 to 7.2.3; RFC 1951, section 3.2.
+//!
+//! ```text
+//!   payload ──► DEFLATE, flushed to a byte ──► … 00 | 00 00 ff ff      the last four octets stay here
+//!   … 00 | 00 00 ff ff | 01 00 00 ff ff ──► inflated ──► payload      and are put back, with a last block
+//! ```
+
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+
+use super::ws::{FrameHeader, HEADER_BYTES_MAX, Offence, Opcode};
+use crate::limits::{DEFLATE_BYTES_MIN, DEFLATE_GAIN, DEFLATE_LEVEL, DEFLATE_STREAMS_MAX};
+
+/// What a flush to a byte boundary ends with: the lengths of an empty stored block. RFC 7692, section 7.2.1.
+const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
+
+/// An empty stored block that is the last one: an inflater that stood between two blocks ends behind it, one
+/// that stood anywhere else does not, and so a payload that was cut short is told from a whole one.
+const END: [u8; 5] = [0x01, 0x00, 0x00, 0xff, 0xff];
+
+/// How far back the compressor may point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Window {
+    /// 32,768 octets, the most there is: what nearly every client takes.
+    Full,
+    /// 256 octets, for all clients that asked for less, be it 8 bits or 14. They are few, and one form of a
+    /// message serves them all.
+    Narrow,
+}
+
+impl Window {
+    /// The compressor's own parameter. zlib knows no window of 8 bits, but never points back by more than
+    /// the window less 262 octets: with 9 bits by 250, which a window of 8 bits holds.
+    fn bits(self) -> u8 {
+        match self {
+            Window::Full => 15,
+            Window::Narrow => 9,
+        }
+    }
+}
+
+/// The program's compressors. They are made when the first message needs them.
+#[derive(Debug, Default)]
+pub struct Deflater {
+    full: Option<Compress>,
+    narrow: Option<Compress>,
+    scratch: Vec<u8>,
+    counts: Counts,
+}
+
+/// What was compressed, or inflated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages.
+    pub messages: u64,
+    /// Octets of them as they went over the wire.
+    pub wire: u64,
+    /// Octets of them as they are.
+    pub plain: u64,
+}
+
+impl Counts {
+    fn add(&mut self, wire: usize, plain: usize) {
+        self.messages += 1;
+        self.wire += wire as u64;
+        self.plain += plain as u64;
+    }
+}
+
+impl Deflater {
+    /// A whole, unmasked frame whose payload is compressed; `None` if that isn't worth a reader's time, and
+    /// the message is to be sent as it is (RFC 7692, section 6: each message may be the one or the other).
+    pub fn frame(&mut self, opcode: Opcode, payload: &[u8], window: Window) -> Option<Vec<u8>> {
+        let octets = self.deflate(payload, window)?;
+        let mut out = Vec::with_capacity(octets.len() + HEADER_BYTES_MAX);
+        // Section 6: RSV1 on the first frame of the message, which is its only one here.
+        FrameHeader { fin: true, rsv1: true, opcode, mask: None, len: octets.len() as u64 }.emit(&mut out);
+        out.extend_from_slice(octets);
+        Some(out)
+    }
+
+    fn deflate(&mut self, payload: &[u8], window: Window) -> Option<&[u8]> {
+        if payload.len() < DEFLATE_BYTES_MIN {
+            return None;
+        }
+        let slot = match window {
+            Window::Full => &mut self.full,
+            Window::Narrow => &mut self.narrow,
+        };
+        let compress = slot.get_or_insert_with(|| {
+            Compress::new_with_window_bits(Compression::new(DEFLATE_LEVEL), false, window.bits())
+        });
+        compress.reset();
+        // More than this is no gain, and then it may as well not fit.
+        self.scratch.resize(payload.len() - payload.len() / DEFLATE_GAIN + TAIL.len(), 0);
+        let done = compress.compress(payload, &mut self.scratch, FlushCompress::Sync);
+        // Both are bounded by lengths that are `usize`.
+        let (used, len) = (compress.total_in() as usize, compress.total_out() as usize);
+        // A flush that filled all the room there is may have more to say.
+        if done.is_err() || used < payload.len() || len == self.scratch.len() {
+            return None;
+        }
+        let octets = self.scratch[..len].strip_suffix(&TAIL)?;
+        self.counts.add(octets.len(), payload.len());
+        Some(octets)
+    }
+
+    /// What was compressed so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+}
+
+/// The program's decompressor. It is made when the first message needs it.
+#[derive(Debug, Default)]
+pub struct Inflater {
+    inner: Option<Decompress>,
+    counts: Counts,
+}
+
+impl Inflater {
+    /// The message that `payload` is the compressed form of, all fragments joined. RFC 7692, section 7.2.2.
+    ///
+    /// # Errors
+    /// It is the form of none, or of one longer than `bytes_max`, which is noticed at the first octet too
+    /// many: what lies behind it is never inflated.
+    pub fn inflate(&mut self, payload: &[u8], bytes_max: usize) -> Result<Vec<u8>, Offence> {
+        let inner = self.inner.get_or_insert_with(|| Decompress::new(false));
+        let mut out = Vec::new();
+        // Some encoders make nothing of nothing, where section 7.2.3.6 makes one octet of it.
+        if !payload.is_empty() {
+            whole(inner, payload, &mut out, bytes_max)?;
+        }
+        self.counts.add(payload.len(), out.len());
+        Ok(out)
+    }
+
+    /// What was inflated so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+}
+
+/// All of a payload, and what has to be put behind it.
+fn whole(inner: &mut Decompress, payload: &[u8], out: &mut Vec<u8>, bytes_max: usize) -> Result<(), Offence> {
+    let mut input = payload;
+    for _ in 0..DEFLATE_STREAMS_MAX {
+        inner.reset(false);
+        let has_ended = feed(inner, &mut input, out, bytes_max)?;
+        match (has_ended, input.is_empty()) {
+            // A last block (BFINAL) ends DEFLATE, but not the message: another stream follows, be it only
+            // the empty block of section 7.2.3.4 ...
+            (true, false) => {}
+            // ... which those leave out who think of BFINAL as the end. There is no second way to read it.
+            (true, true) => return Ok(()),
+            (false, _) => {
+                let bad = |has_ended: bool| if has_ended { Err(Offence::BadDeflate) } else { Ok(()) };
+                bad(feed(inner, &mut &TAIL[..], out, bytes_max)?)?;
+                let mut end = &END[..];
+                let has_ended = feed(inner, &mut end, out, bytes_max)? && end.is_empty();
+                return bad(!has_ended);
+            }
+        }
+    }
+    Err(Offence::BadDeflate)
+}
+
+/// Inflates `input`, up to its end or up to the end of a stream; whether that was it.
+fn feed(
+    inner: &mut Decompress,
+    input: &mut &[u8],
+    out: &mut Vec<u8>,
+    bytes_max: usize,
+) -> Result<bool, Offence> {
+    loop {
+        if out.len() == out.capacity() {
+            // One octet beyond the limit shows that it is passed. Text shrinks to a third or so; what shrinks
+            // more makes us double.
+            let room = bytes_max.saturating_add(1) - out.len();
+            out.reserve_exact((3 * input.len()).max(out.len()).max(64).min(room));
+        }
+        let (was_in, was_out) = (inner.total_in(), out.len());
+        let status = inner.decompress_vec(input, out, FlushDecompress::None);
+        let status = status.map_err(|_| Offence::BadDeflate)?;
+        let used = (inner.total_in() - was_in) as usize;
+        *input = &input[used..];
+        if out.len() > bytes_max {
+            return Err(Offence::TooBig);
+        }
+        match status {
+            Status::StreamEnd => return Ok(true),
+            _ if out.len() == out.capacity() => {}
+            _ if input.is_empty() => return Ok(false),
+            // It has room, it has input, and it does nothing: it never will.
+            _ if used == 0 && out.len() == was_out => return Err(Offence::BadDeflate),
+            _ => {}
+        }
+    }
+}
