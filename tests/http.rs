@@ -431,3 +431,27 @@ fn nothing_of_a_request_becomes_a_line_of_the_answer() {
     let response = client.ask("GET", "/healthz", "Origin: https://a.example\tX-Evil: 1\r\n", b"");
     assert_eq!(response.header("x-evil"), None);
 }
+
+/// DNS rebinding: a page whose site's name was made to point here calls this server by that name.
+#[test]
+fn a_name_that_is_not_the_servers_own() {
+    let server = serve(|config| config.hosts = Some(vec!["chat.example".to_owned()]));
+    let ask = |host: &str, request: &str| {
+        let mut client = server.connect();
+        client.send(format!("{request} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n"));
+        let response = client.response();
+        (response.status, client)
+    };
+    for request in ["GET /", "GET /healthz", "GET /ws?ch=a", "GET /sse?ch=a", "POST /publish/a", "OPTIONS *"]
+    {
+        let (status, mut client) = ask("evil.example:8080", request);
+        assert_eq!(status, 421, "{request}");
+        // The request was understood; another one may follow.
+        client.send("GET /healthz HTTP/1.1\r\nHost: chat.example\r\n\r\n");
+        assert_eq!(client.response().status, 200);
+    }
+    for host in ["127.0.0.1", "localhost:8080", "[::1]:1", "chat.example", "Chat.Example:443"] {
+        assert_eq!(ask(host, "GET /healthz").0, 200, "{host}");
+    }
+    assert_eq!(ask("chat.example", "GET http://evil.example/healthz").0, 421, "the target wins over Host");
+}

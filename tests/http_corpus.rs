@@ -19,6 +19,7 @@
 //! | `200 close` | answered so, and the connection ends |
 //! | `400 code` | refused with that code, and the connection ends |
 //! | `404 code keep` | refused, but understood: the connection goes on |
+//! | `200 then VERDICT` | the bytes are two requests, and the second is judged so |
 //! | `wait` | not a request yet, and none when the peer ends |
 
 mod common;
@@ -103,10 +104,14 @@ fn ways(case: &Case, next: &[u8]) -> Vec<Vec<Vec<u8>>> {
 
 /// Whether a case comes out as its verdict says; how it did not, otherwise.
 fn judge(server: &Running, case: &Case) -> Result<(), String> {
-    let words: Vec<&str> = case.verdict.split(' ').collect();
+    let (first, second) = match case.verdict.split_once(" then ") {
+        Some((first, second)) => (Some(first), second),
+        None => (None, &*case.verdict),
+    };
+    let words: Vec<&str> = second.split(' ').collect();
     let (is_wait, says) = (words[0] == "wait", |word: &str| words.contains(&word));
     let published: Option<Value> =
-        case.verdict.split_once(' ').and_then(|(_, it)| serde_json::from_str(it).ok());
+        first.unwrap_or(second).split_once(' ').and_then(|(_, it)| serde_json::from_str(it).ok());
     let is_refusal = words[0].parse::<u16>().is_ok_and(|status| status >= 400);
     for pieces in ways(case, if is_wait { b"" } else { NEXT }) {
         let before = latest(server);
@@ -114,7 +119,13 @@ fn judge(server: &Running, case: &Case) -> Result<(), String> {
         // Who refuses may close before all is sent.
         let _ = pieces.iter().all(|piece| client.try_send(piece));
         client.half_close();
-        let answers = client.responses();
+        let mut answers = client.responses();
+        if let Some(first) = first {
+            let answer = (!answers.is_empty()).then(|| answers.remove(0).status.to_string());
+            if answer.is_none_or(|status| first.split(' ').next() != Some(&*status)) {
+                return Err(format!("{} pieces: the first of two is not {first}", pieces.len()));
+            }
+        }
         let statuses: Vec<String> = answers.iter().map(|answer| answer.status.to_string()).collect();
         let is_right = match () {
             // A peer that ends in the middle may be told so.

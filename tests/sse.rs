@@ -66,3 +66,56 @@ fn an_old_browser_behind_an_old_proxy() {
     assert_eq!((head.status, head.header("connection")), (200, Some("close")));
     assert!(client.until("\n\n").contains("event: welcome\n"));
 }
+
+/// HTML, section 9.2.4: a browser sends back what it remembers, and can be made to remember anything.
+#[test]
+fn last_event_id_of_any_bytes() {
+    let server = serve(|_| {});
+    server.publish("a", "kept");
+    for garbage in
+        [&b"\x80\xff"[..], b"\xc3\xa9", b"\xf0\x9f\x98\x80", b"caf\xe9-1", b"\xed\xa0\x80", b"x y\tz"]
+    {
+        let mut client = server.connect();
+        client.send(b"GET /sse?ch=a HTTP/1.1\r\nHost: a\r\nLast-Event-ID: ");
+        client.send(garbage);
+        client.send("\r\n\r\n");
+        assert_eq!(client.head().status, 200, "{}", garbage.escape_ascii());
+        assert!(client.until("\n\n").contains("event: welcome\n"));
+        let gap = client.until("\n\n");
+        assert!(gap.contains("event: gap\n") && gap.contains("restarted"), "{gap}");
+        assert!(client.until("\n\n").contains("kept"), "all that there is comes after it");
+    }
+}
+
+/// WHATWG Fetch, section 4.8: what a page of another origin asks before it reads on with a header of its own.
+#[test]
+fn a_preflight_of_an_allowed_page() {
+    let server = serve(|config| config.origins = vec!["https://shop.example".to_owned()]);
+    let ask = "Origin: https://shop.example\r\nAccess-Control-Request-Method: GET\r\n\
+        Access-Control-Request-Headers: last-event-id\r\n";
+    for path in ["/sse?ch=a", "/stream?ch=a", "/poll?ch=a", "/send?sid=x", "/publish/a", "/channels"] {
+        let response = server.connect().ask("OPTIONS", path, ask, b"");
+        assert_eq!(response.status, 204, "{path}");
+        assert_eq!(response.header("access-control-allow-origin"), Some("https://shop.example"), "{path}");
+        let fields = response.header("access-control-allow-headers").expect("fields");
+        assert!(fields.contains("Last-Event-ID"), "{path}: {fields}");
+        assert!(response.header("vary").is_some_and(|fields| fields.contains("Origin")), "{path}");
+        let foreign = ask.replace("shop", "evil");
+        let response = server.connect().ask("OPTIONS", path, &foreign, b"");
+        assert_eq!((response.status, response.header("access-control-allow-origin")), (403, None), "{path}");
+    }
+}
+
+/// Ids are made of what passes through a header, an attribute and a URL alike.
+#[test]
+fn ids_are_letters_digits_dot_underscore_and_hyphen() {
+    let server = serve(|_| {});
+    let mut reader = Reader::open(&server, Way::Sse, "ch=a");
+    for n in 0..50 {
+        server.publish("a", n.to_string());
+        let block = reader.client.until("\n\n");
+        let id = block.lines().find_map(|line| line.strip_prefix("id: ")).expect("an id");
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        assert!(!id.is_empty() && id.chars().all(is_plain), "{id}");
+    }
+}

@@ -9,7 +9,7 @@ use lexopt::prelude::*;
 use log::LevelFilter;
 
 use crate::limits;
-use crate::server::{Config, Network};
+use crate::server::{Config, Network, hosts};
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
@@ -27,6 +27,9 @@ Who may use it
   --open-publish       everybody who reaches a public address may publish (but not look into channels or
                        clear them, which takes a key); only if you mean it
   --origin ORIGIN      pages of this origin may use it too, https://example.com; `*` is every one (repeatable)
+  --host NAME          a name that the server is called by, chat.example; `*` is every one (repeatable). Other
+                       names are refused once one is given, and at a loopback address always, so that no
+                       site can pass for this one; addresses and localhost are always good
   --trusted-proxy NET  believe what this proxy says of whom it speaks for, in X-Forwarded-For or Forwarded:
                        an address or a network, 10.0.0.0/8 (repeatable)
   --proxy-protocol     every connection comes from a trusted proxy and begins with a PROXY header, v1 or v2
@@ -113,6 +116,9 @@ impl Args {
                     config.publish_key = Some(key_of("--publish-key", &parser.value()?.string()?)?);
                 }
                 Long("origin") => config.origins.push(origin_of(&parser.value()?.string()?)?),
+                Long("host") => {
+                    config.hosts.get_or_insert_default().push(host_of(&parser.value()?.string()?)?);
+                }
                 Long(name) => {
                     let name = name.to_owned();
                     set_number(&mut config, &name, &mut parser)?;
@@ -194,6 +200,11 @@ fn network_of(text: &str) -> Result<Network, Misuse> {
     })
 }
 
+fn host_of(text: &str) -> Result<String, Misuse> {
+    let wrong = || Misuse::Wrong(format!("--host takes a name without scheme and port, not `{text}`"));
+    hosts::parse(text).ok_or_else(wrong)
+}
+
 fn origin_of(text: &str) -> Result<String, Misuse> {
     let authority = text.split_once("://").map(|(_, authority)| authority);
     let is_origin = authority.is_some_and(|authority| !authority.is_empty() && !authority.contains('/'));
@@ -244,6 +255,8 @@ mod tests {
         assert_eq!(args.config.origins, ["https://a.example"]);
         assert!(args.config.jsonp && args.config.deflate);
         assert!(!parse("--no-deflate").unwrap().config.deflate);
+        let hosts = parse("--host a.example --host b.example").unwrap().config.hosts;
+        assert_eq!(hosts.as_deref(), Some(&["a.example".to_owned(), "b.example".to_owned()][..]));
     }
 
     #[test]
@@ -260,6 +273,7 @@ mod tests {
         assert!(wrong("--history many").contains("`many`"));
         assert!(wrong("--histroy 3").contains("--histroy"));
         assert!(wrong("--origin example.com").contains("scheme://"));
+        assert!(wrong("--host https://example.com").contains("without scheme"));
         assert!(wrong("--message-bytes 2M").contains("--history-bytes"));
         assert!(wrong("--trusted-proxy 10.0.0.1/8").contains("10.0.0.0/8"));
         assert!(wrong("--proxy-protocol").contains("--trusted-proxy"));

@@ -20,7 +20,10 @@ use crate::server::{App, Config, Server};
 ///
 /// # Errors
 /// The address can't be listened at, or the system's poll fails.
-pub fn serve(address: SocketAddr, config: Config, app: Box<dyn App>) -> io::Result<()> {
+pub fn serve(address: SocketAddr, mut config: Config, app: Box<dyn App>) -> io::Result<()> {
+    if address.ip().is_loopback() {
+        config.hosts.get_or_insert_default();
+    }
     let mut kernel = Kernel::listen(address)?;
     kernel.heed_signals()?;
     let address = kernel.address()?;

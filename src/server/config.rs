@@ -26,6 +26,10 @@ pub struct Config {
     pub trusted_proxies: Vec<Network>,
     /// Every connection comes from one of the trusted proxies and begins with a PROXY header, version 1 or 2.
     pub proxy_protocol: bool,
+    /// The names that the server may be called by in `Host`, beside addresses and localhost; `*` is every
+    /// one. `None`: every one too, but at a loopback address [`serve`](crate::serve) takes it for an empty
+    /// list, so that no site can have its own name point here and pass for this one (DNS rebinding).
+    pub hosts: Option<Vec<String>>,
     /// The key that back ends must show. Without one, everybody who reaches the server may publish.
     pub publish_key: Option<String>,
     /// Without a key, whoever reaches the server may also look into channels, clear them, and read the
@@ -51,6 +55,7 @@ impl Default for Config {
             origins: Vec::new(),
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
+            hosts: None,
             publish_key: None,
             open_back_end: true,
             subprotocols: Vec::new(),

@@ -15,7 +15,7 @@
 //! | `session` | one connection's states and transitions |
 //! | `hall`, `lookup` | all that is held, and the small acts on it |
 //! | `client` | who reads and writes, across connections |
-//! | `requests`, `routes`, `params`, `origin` | what is asked for, and whether this page may |
+//! | `requests`, `routes`, `params`, `origin`, `hosts` | what is asked for, and whether this page may |
 //! | `peer` | whose connection it is, behind however many proxies |
 //! | `frames` | what a WebSocket's messages are answered with |
 //! | `reading`, `delivery`, `transport` | down: how reading begins, what is sent, in which form |
@@ -31,6 +31,7 @@ mod config;
 mod delivery;
 mod frames;
 mod hall;
+pub(crate) mod hosts;
 mod lookup;
 mod object;
 mod origin;

@@ -13,6 +13,7 @@ use log::debug;
 
 use super::Server;
 use super::app::{Ctx, Request};
+use super::hosts;
 use super::origin::{self, Verdict};
 use super::refusal::Refusal;
 use super::routes::Route;
@@ -92,6 +93,7 @@ impl Server {
     /// The route of a request, unless its head alone is reason enough to refuse it.
     fn judge(&self, verdict: &Verdict, request: &Request<'_>) -> Result<Route, Refusal> {
         let config = &self.hall.config;
+        hosts::admit(config.hosts.as_deref(), request.head.host())?;
         let route = if config.comet { Route::of(&request.target)? } else { Route::App };
         route.admit(request.method()).map_err(|refusal| refusal.with_field("Allow", route.methods()))?;
         if route == Route::App {

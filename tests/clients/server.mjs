@@ -20,10 +20,21 @@ function binary() {
   return found;
 }
 
+// examples/echo.rs, which `cargo test` builds: a WebSocket to any path, and what comes is sent back.
+export function startEcho() {
+  const path = `${process.env.CARGO_TARGET_DIR ?? `${root}target`}/debug/examples/echo`;
+  if (!existsSync(path)) throw new Error(`no program at ${path}; run cargo build --examples`);
+  return start(path, ["0"]);
+}
+
 // On a free port, unless the flags name one. Resolves to { base: "http://127.0.0.1:PORT", port, stop() } once the program says where it listens.
 export async function startServer(...flags) {
   const port = flags.includes("--port") ? [] : ["--port", "0"];
-  const child = spawn(binary(), [...port, ...flags], { stdio: ["ignore", "pipe", "pipe"] });
+  return start(binary(), [...port, ...flags]);
+}
+
+async function start(program, flags) {
+  const child = spawn(program, flags, { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   const exited = new Promise((resolve) => child.once("exit", (code, signal) => resolve({ code, signal })));
   const address = new Promise((resolve, reject) => {

@@ -15,6 +15,7 @@ import urllib.request
 from pathlib import Path
 
 from websockets.asyncio.client import connect
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory as Deflate
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENCE = 10  # seconds; nothing here waits for a time to pass
@@ -147,6 +148,55 @@ class Clients(unittest.IsolatedAsyncioTestCase):
                 async with asyncio.timeout(PATIENCE):
                     await socket.wait_closed()
                 self.assertEqual(socket.close_code, code)
+
+
+class Echo(unittest.IsolatedAsyncioTestCase):
+    """Messages of every length form there and back again, over examples/echo.rs, which `cargo test` builds."""
+
+    SIZES = [0, 1, 125, 126, 127, 256, 65_535, 65_536, 1 << 20]
+    # What is offered, and the name of what is to be agreed on.
+    OFFERS = {
+        "no deflate": None,
+        "any": [Deflate(client_max_window_bits=True)],
+        "no context": [Deflate(server_no_context_takeover=True, client_no_context_takeover=True)],
+        **{f"{bits} bits": [Deflate(server_max_window_bits=bits)] for bits in range(8, 16)},
+    }
+
+    @classmethod
+    def setUpClass(cls):
+        target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+        program = target / "debug/examples/echo"
+        if not program.exists():
+            raise FileNotFoundError(f"no program at {program}; run cargo build --examples")
+        cls.process = subprocess.Popen([program, "0"], stdout=subprocess.PIPE, text=True)
+        cls.addClassCleanup(cls.end)
+        cls.address = re.search(r"http://(\S+)", cls.process.stdout.readline())[1]
+
+    end = Clients.__dict__["end"]
+
+    async def asyncSetUp(self):
+        # It would tell of every megabyte that it took long.
+        asyncio.get_running_loop().set_debug(False)
+
+    async def test_messages_of_all_sizes(self):
+        for name, extensions in self.OFFERS.items():
+            with self.subTest(name):
+                options = {"extensions": extensions, "compression": None, "max_size": None}
+                async with connect(f"ws://{self.address}/", **options) as socket:
+                    agreed = [extension.name for extension in socket.protocol.extensions]
+                    self.assertEqual(agreed, ["permessage-deflate"] if extensions else [])
+                    for size in self.SIZES:
+                        await self.there_and_back(socket, ("[1, 2, \u00fc] " * (size // 8 + 1))[:size])
+                        await self.there_and_back(socket, os.urandom(size))
+                self.assertEqual(socket.close_code, 1000)
+
+    async def there_and_back(self, socket, message):
+        pieces = [message[: len(message) // 3], message[len(message) // 3 :], message[:0]]
+        async with asyncio.timeout(PATIENCE):
+            await socket.send(message)
+            self.assertTrue(await socket.recv() == message, f"{len(message)} come back as they were")
+            await socket.send(pieces)
+            self.assertTrue(await socket.recv() == message, f"{len(message)} in three fragments")
 
 
 if __name__ == "__main__":
