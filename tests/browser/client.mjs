@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { root, until } from "../clients/server.mjs";
 
 export const SETTLE_MS = 45_000; // from the last message sent to the last one seen, behind the worst network
-const LIBRARY = `${root}src/web/encke.js`;
+export const LIBRARY = process.env.ENCKE_JS ?? `${root}src/web/encke.js`;
 
 export async function openClient(profile, base, options = {}) {
   const tab = await profile.open(`${base}/healthz`);
@@ -44,7 +44,7 @@ export const numbers = (count, from = 0) => Array.from({ length: count }, (_, n)
 async function eventually(what, tab, done, ...args) {
   await until(what, () => tab.evaluate(done, ...args), SETTLE_MS).catch(async (error) => {
     const is = await tab.evaluate(() => ({ state: c.state, transport: c.transport, trail: c.trail, got: got.length,
-      last: got.slice(-3), gaps, errors, visible: document.visibilityState }));
+      last: got.slice(-3), replies: self.replies && replies.filter(Boolean).length, gaps, errors, visible: document.visibilityState }));
     throw new Error(`${error.message}; it is ${JSON.stringify(is)}`);
   });
 }
@@ -52,10 +52,15 @@ async function eventually(what, tab, done, ...args) {
 export const live = (tab, transport) => eventually(`live over ${transport ?? "anything"}`, tab,
   (transport) => c.state === "live" && (!transport || c.transport === transport), transport);
 
+// Everything up to this one, whatever it is.
+export async function comes(tab, last) {
+  await eventually(`${last} has come`, tab, (last) => got.includes(last), last);
+  return got(tab);
+}
+
 // All of it, once each, in order, and nothing else.
 export async function arrives(tab, expected) {
-  await eventually(`${expected.at(-1)} has come`, tab, (last) => got.includes(last), expected.at(-1));
-  assert.deepEqual(await got(tab), expected);
+  assert.deepEqual(await comes(tab, expected.at(-1)), expected);
 }
 
 // Published by a back end, five at a time.
@@ -69,11 +74,21 @@ export async function burst(base, count, { from = 0, pauseMs = 0, ch = "lobby" }
   }
 }
 
-// Published by the page itself, all at once; resolves when each has its reply.
-export const says = (tab, ch, count) => tab.evaluate(async (ch, count) => {
-  const replies = Array.from({ length: count }, (_, n) => c.publish(ch, n));
-  return (await Promise.all(replies)).map((reply) => reply.id);
-}, ch, count);
+// Published by the page itself, all at once; waits until each has its reply. No timer of the page is in it: those
+// stand almost still in a tab that is behind another.
+export async function says(tab, ch, count, from = 0) {
+  await tab.evaluate((ch, count, from) => {
+    self.replies ??= [];
+    for (let n = from; n < from + count; n++) c.publish(ch, n).then((reply) => { replies[n] = reply.id; });
+  }, ch, count, from);
+  await eventually(`${count} are said`, tab, (from, to) => {
+    for (let n = from; n < to; n++) if (!replies[n]) return false;
+    return true;
+  }, from, from + count);
+}
+
+// The ids of what the page said.
+export const replies = (tab) => tab.evaluate(() => replies);
 
 // What the server has of a channel, oldest first.
 export async function kept(base, ch) {

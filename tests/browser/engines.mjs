@@ -18,12 +18,11 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { launch as chromium } from "./engines/chromium.mjs";
 import { launch as firefox } from "./engines/firefox.mjs";
-import { within } from "./engines/process.mjs";
+import { SCRIPT_MS, within } from "./engines/process.mjs";
 import { launch as webkit } from "./engines/webkit.mjs";
 import { until } from "../clients/server.mjs";
 
 const LAUNCH_MS = 60_000;
-const EVALUATE_MS = 60_000;
 export const WAIT_MS = 30_000;
 const KEYS = { Enter: "\uE007", Escape: "\uE00C", Tab: "\uE004" };
 
@@ -76,7 +75,7 @@ class Tab {
   // What goes in and comes out is JSON, since the drivers agree on no more than strings.
   async evaluate(act, ...args) {
     const source = `(async () => JSON.stringify(await (${act})(...${literal(args)})))()`;
-    const said = await within(EVALUATE_MS, `the page has run ${act}`, this.#driver.run(source));
+    const said = await within(SCRIPT_MS, `the page has run ${act}`, this.#driver.run(source));
     return said === undefined || said === null ? undefined : JSON.parse(said);
   }
 

@@ -1,7 +1,7 @@
 // Networks that do harm: a proxy in front of the server, with one vice. Plain sockets and Node's http, ours.
 //
-//   const proxy = await startProxy(server.port, cuts(2000));   // proxy.base, proxy.port
-//   await proxy.stop();                                        // it dies; startProxy(…, …, proxy.port) and it returns
+//   const proxy = await startProxy(server.port, cuts(2000));   // proxy.base, proxy.at
+//   await proxy.stop();                                        // it dies; startProxy(…, …, proxy.at) and it returns
 //
 // A vice is called with the head of a connection's first request, both sockets and the first bytes, and returns
 // true if it has taken the connection over. One that reads HTTP brings a server of its own. It knows no browser.
@@ -9,7 +9,12 @@
 import http from "node:http";
 import net from "node:net";
 
-export async function startProxy(target, vice = none, port = 0) {
+// Each has a loopback address of its own. A browser opens one WebSocket at a time to an address (RFC 6455, section
+// 4.1), so that one which is never answered would hold up all others.
+let addresses = 0;
+const address = () => `127.0.0.${2 + addresses++ % 250}`;
+
+export async function startProxy(target, vice = none, { port = 0, host = address() } = {}) {
   const open = new Set();
   const listener = vice.server ? vice.server(target) : net.createServer((client) => {
     const upstream = net.connect(target, "127.0.0.1");
@@ -35,10 +40,11 @@ export async function startProxy(target, vice = none, port = 0) {
     socket.on("close", () => open.delete(socket));
   }
   listener.on("connection", keep);
-  await new Promise((resolve, reject) => listener.on("error", reject).listen(port, "127.0.0.1", resolve));
+  await new Promise((resolve, reject) => listener.on("error", reject).listen(port, host, resolve));
+  ({ port } = listener.address());
   return {
-    port: listener.address().port,
-    base: `http://127.0.0.1:${listener.address().port}`,
+    at: { port, host },
+    base: `http://${host}:${port}`,
     stop: () => new Promise((resolve) => {
       listener.close(resolve);
       for (const socket of open) socket.destroy();
@@ -60,6 +66,7 @@ export const killsUpgraded = (ms) => (head, client, upstream) => {
 export function dropsUpgrade(head, client, upstream, first) {
   if (!upgrades(head)) return false;
   upstream.write(first.toString("latin1").replace(/^(upgrade|connection):.*\r\n/gim, ""), "latin1");
+  client.pipe(upstream); // what the browser asks next on this connection
   upstream.pipe(client);
   return true;
 }

@@ -2,69 +2,17 @@
 // Left out on a machine without nginx.
 
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import net from "node:net";
-import { tmpdir } from "node:os";
 import { after, afterEach, before, test } from "node:test";
 import WebSocket from "ws";
-import { publish, startServer, until } from "./server.mjs";
+import { BARE, fromReadme, NGINX, startNginx } from "./nginx.mjs";
+import { publish, startServer } from "./server.mjs";
 
-const NGINX = ["nginx", "/usr/sbin/nginx"].find((path) => spawnSync(path, ["-v"]).status === 0);
 const skip = NGINX ? false : "no nginx on this machine";
-
-// What nginx needs to hear of for WebSocket, and to name the site as the browser does.
-const UPGRADE = `
-      proxy_http_version 1.1;
-      proxy_set_header Host $http_host;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection $connection_upgrade;`;
 
 let server, proxy;
 before(async () => { server = skip ? null : await startServer("--jsonp"); });
 after(() => server?.stop());
 afterEach(async () => { await proxy?.stop(); proxy = null; });
-
-function freePort() {
-  return new Promise((resolve) => {
-    const probe = net.createServer().listen(0, "127.0.0.1", () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
-  });
-}
-
-async function startNginx(lines) {
-  const folder = mkdtempSync(`${tmpdir()}/encke-nginx-`);
-  const port = await freePort();
-  const paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-  writeFileSync(`${folder}/nginx.conf`, `
-daemon off;
-pid ${folder}/pid;
-events {}
-http {
-  access_log off;
-  ${paths.map((name) => `${name}_temp_path ${folder}/${name};`).join("\n  ")}
-  map $http_upgrade $connection_upgrade { default upgrade; "" ""; }
-  server {
-    listen 127.0.0.1:${port};
-    location / {
-      proxy_pass ${server.base};${lines}
-    }
-  }
-}
-`);
-  const child = spawn(NGINX, ["-c", `${folder}/nginx.conf`, "-e", `${folder}/error.log`], { stdio: "ignore" });
-  const ended = new Promise((resolve) => child.once("exit", resolve));
-  const base = `http://127.0.0.1:${port}`;
-  const stop = async () => {
-    child.kill("SIGTERM");
-    await ended;
-    rmSync(folder, { recursive: true, force: true });
-  };
-  proxy = { base, stop };
-  await until("nginx answers", () => fetch(`${base}/healthz`).then((r) => r.ok, () => false));
-}
 
 // Reads until `wanted` has come: what is held back by the proxy never does.
 async function hears(path, wanted, say) {
@@ -90,9 +38,9 @@ function ping(sid, fields) {
     { method: "POST", headers: { origin: proxy.base, ...fields }, body: '{"op":"ping","ref":1}' });
 }
 
-for (const [name, lines] of [["a bare proxy_pass", ""], ["the lines for WebSocket", UPGRADE]]) {
+for (const [name, lines] of [["a bare proxy_pass", BARE], ["the lines of the README", fromReadme()]]) {
   test(`${name}: streams flow, polls are answered`, { skip, timeout: 30_000 }, async () => {
-    await startNginx(lines);
+    proxy = await startNginx(server.port, lines);
     for (const path of ["/sse?ch=a", "/stream?ch=a", "/iframe?ch=a&callback=heard"]) {
       const text = `over ${path.slice(1, 4)} ${name}`;
       await hears(path, text, () => publish(server.base, "a", text));
@@ -116,9 +64,9 @@ test("WebSocket needs the lines", { skip, timeout: 30_000 }, async () => {
     socket.on("error", resolve);
     socket.on("message", (data) => { resolve(JSON.parse(data).type); socket.close(); });
   });
-  await startNginx("");
+  proxy = await startNginx(server.port, BARE);
   assert.equal(await attempt(), 403, "the site is not named to us, and an Upgrade would not come through either");
   await proxy.stop();
-  await startNginx(UPGRADE);
+  proxy = await startNginx(server.port, fromReadme());
   assert.equal(await attempt(), "welcome");
 });

@@ -4,6 +4,7 @@
 
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
+import net from "node:net";
 import { fileURLToPath } from "node:url";
 
 const START_MS = 10_000;
@@ -74,6 +75,15 @@ export async function publish(base, channel, text) {
   const said = await response.text();
   if (!response.ok) throw new Error(`publish answered ${response.status}: ${said}`);
   return said;
+}
+
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const probe = net.createServer().on("error", reject).listen(0, "127.0.0.1", () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(port));
+    });
+  });
 }
 
 // Waits until `done()` is true; the condition is looked at, the time is not guessed.

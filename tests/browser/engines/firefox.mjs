@@ -4,9 +4,7 @@
 
 import { writeFileSync } from "node:fs";
 import WebSocket from "ws";
-import { find, folder, start, within } from "./process.mjs";
-
-const COMMAND_MS = 30_000;
+import { COMMAND_MS, find, folder, SCRIPT_MS, start, within } from "./process.mjs";
 
 // Firefox turns off most of what would disturb a test by itself when it is driven (remote.prefs.recommended).
 const PREFERENCES = {
@@ -93,7 +91,7 @@ function tab(bidi, context) {
     go: (url) => bidi.send("browsingContext.navigate", { context, url, wait: "interactive" }),
     async run(source) {
       const said = await bidi.send("script.evaluate",
-        { expression: source, target: { context }, awaitPromise: true, userActivation: true });
+        { expression: source, target: { context }, awaitPromise: true, userActivation: true }, SCRIPT_MS);
       if (said.type === "exception") throw new Error(said.exceptionDetails.text);
       return said.result.value;
     },
@@ -130,11 +128,11 @@ async function connect(url) {
   });
   return {
     listeners,
-    send(method, params) {
+    send(method, params, ms = COMMAND_MS) {
       const id = ++serial;
       const answer = new Promise((resolve, reject) => waiting.set(id, { resolve, reject }));
       socket.send(JSON.stringify({ id, method, params }));
-      return within(COMMAND_MS, `Firefox answers ${method}`, answer).finally(() => waiting.delete(id));
+      return within(ms, `Firefox answers ${method}`, answer).finally(() => waiting.delete(id));
     },
     close: () => socket.terminate(),
   };

@@ -4,9 +4,10 @@
 
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import net from "node:net";
 import { tmpdir } from "node:os";
 
+export const COMMAND_MS = 30_000; // for a driver to answer
+export const SCRIPT_MS = 60_000; // for a page, which may wait for something itself
 const START_MS = 30_000;
 const STOP_MS = 5_000;
 const SAID_CHARS_MAX = 20_000;
@@ -81,15 +82,6 @@ export async function start(path, args, ready, env = {}) {
       groups.delete(child.pid);
     },
   };
-}
-
-export function freePort() {
-  return new Promise((resolve, reject) => {
-    const probe = net.createServer().on("error", reject).listen(0, "127.0.0.1", () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
-  });
 }
 
 // A promise with an end.

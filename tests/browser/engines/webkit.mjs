@@ -6,10 +6,9 @@
 // none of them hidden; it tells nothing of the console, so errors are caught in the page, once it has loaded; it
 // can't emulate a network that is away.
 
-import { until } from "../../clients/server.mjs";
-import { find, folder, freePort, start } from "./process.mjs";
+import { freePort, until } from "../../clients/server.mjs";
+import { COMMAND_MS, find, folder, SCRIPT_MS, start } from "./process.mjs";
 
-const COMMAND_MS = 30_000;
 const SCREEN = "1600x1200x24";
 const ELSEWHERE = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/libexec", "/usr/lib64", "/usr/lib"];
 
@@ -112,7 +111,7 @@ function tab(at, complain) {
           return Object.assign({ heard: (window.encke_heard || []).splice(0) }, mine);`, name);
         said.heard.forEach(complain);
         return said.done;
-      }, COMMAND_MS);
+      }, SCRIPT_MS);
       if (said.error) throw new Error(said.error);
       return said.value;
     },
