@@ -89,10 +89,10 @@ pub struct Held {
 }
 
 /// Where a connection stands. The data of a state exists only in that state.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum State {
-    #[default]
-    Idle,
+    /// So many empty lines have come since the last request.
+    Idle(u8),
     #[expect(clippy::box_collection, reason = "8 bytes in every state, against 24")]
     Proxy(Box<Vec<u8>>),
     Head(Box<(HeadScanner, Vec<u8>)>),
@@ -102,6 +102,12 @@ enum State {
     Streaming,
     Socket(Reader),
     Done,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State::Idle(0)
+    }
 }
 
 /// The name of a state, without its data.
@@ -179,7 +185,7 @@ impl Session {
             return Ok(None);
         }
         match &mut self.state {
-            State::Idle | State::Head(_) => self.next_head(input).map_err(Fault::Http),
+            State::Idle(_) | State::Head(_) => self.next_head(input).map_err(Fault::Http),
             State::Proxy(_) => self.next_proxy(input).map_err(Fault::Proxy),
             State::Body(_) => self.next_body(input).map_err(Fault::Http),
             State::Socket(reader) => {
@@ -216,8 +222,8 @@ impl Session {
     /// Looks for the end of a head. Most heads come whole in one read and are found without being copied
     /// into a buffer first.
     fn next_head(&mut self, input: &mut &[u8]) -> Result<Option<Incoming>, offence::Offence> {
-        let State::Head(partial) = &mut self.state else {
-            let mut scanner = HeadScanner::new();
+        if let State::Idle(empty_lines) = &mut self.state {
+            let mut scanner = HeadScanner::behind(*empty_lines);
             return match scanner.scan(input)? {
                 Some(len) => {
                     let (head, rest) = input.split_at(len);
@@ -225,8 +231,10 @@ impl Session {
                     self.go(State::Answering);
                     Ok(Some(Incoming::Head(head.to_vec())))
                 }
-                // The empty lines that old clients send after a body begin nothing (RFC 9112, section 2.2).
+                // The empty lines that old clients send after a body begin nothing (RFC 9112, section 2.2). They
+                // are counted however they come: who sends no more than those is no client.
                 None if !scanner.has_begun() && input.ends_with(b"\n") => {
+                    *empty_lines = scanner.empty_lines();
                     *input = &[];
                     Ok(None)
                 }
@@ -236,7 +244,8 @@ impl Session {
                     Ok(None)
                 }
             };
-        };
+        }
+        let State::Head(partial) = &mut self.state else { unreachable!("asked for a head in no head") };
         let (scanner, buffer) = &mut **partial;
         let before = buffer.len();
         buffer.extend_from_slice(input);
@@ -269,7 +278,7 @@ impl Session {
 
     /// The request is answered; whether another may follow.
     pub fn answered(&mut self, keep_alive: bool) {
-        self.go(if keep_alive { State::Idle } else { State::Done });
+        self.go(if keep_alive { State::Idle(0) } else { State::Done });
     }
 
     /// The request is a poll with nothing to tell yet.
@@ -281,7 +290,7 @@ impl Session {
     pub fn release(&mut self) -> Option<Held> {
         let State::Held(held) = &self.state else { return None };
         let keep_alive = held.reply.keep_alive;
-        match self.go(if keep_alive { State::Idle } else { State::Done }) {
+        match self.go(if keep_alive { State::Idle(0) } else { State::Done }) {
             State::Held(held) => Some(*held),
             _ => None,
         }
@@ -362,7 +371,7 @@ impl Session {
 impl State {
     fn stage(&self) -> Stage {
         match self {
-            State::Idle => Stage::Idle,
+            State::Idle(_) => Stage::Idle,
             State::Proxy(_) => Stage::Proxy,
             State::Head(_) => Stage::Head,
             State::Answering => Stage::Answering,

@@ -61,7 +61,12 @@ enum ScanState {
 impl HeadScanner {
     /// A scanner at the first byte of a request.
     pub fn new() -> HeadScanner {
-        HeadScanner { seen: 0, mark: 0, empty_lines: 0, state: ScanState::Start }
+        HeadScanner::behind(0)
+    }
+
+    /// The same behind so many empty lines that another scanner has passed over.
+    pub fn behind(empty_lines: u8) -> HeadScanner {
+        HeadScanner { seen: 0, mark: 0, empty_lines, state: ScanState::Start }
     }
 
     /// Goes on where the last call stopped; `buf` begins at the same byte each time. Returns the length of
@@ -134,6 +139,11 @@ impl HeadScanner {
     /// Whether a request has begun: empty lines alone, and no bytes at all, are still an idle connection.
     pub fn has_begun(&self) -> bool {
         !matches!(self.state, ScanState::Start | ScanState::EmptyCr)
+    }
+
+    /// Empty lines that were passed over.
+    pub fn empty_lines(&self) -> u8 {
+        self.empty_lines
     }
 
     fn since_mark(&self) -> usize {
