@@ -149,7 +149,7 @@ pub struct Session {
 impl Session {
     /// A connection at its beginning. `owes_proxy` for one whose first bytes are a PROXY header.
     pub fn new(peer: Peer, owes_proxy: bool) -> Session {
-        let state = if owes_proxy { State::Proxy(Box::default()) } else { State::Idle };
+        let state = if owes_proxy { State::Proxy(Box::default()) } else { State::Idle(0) };
         Session { state, peer, ..Session::default() }
     }
 
@@ -215,7 +215,7 @@ impl Session {
             return Ok(None);
         };
         *input = &input[len - before..];
-        self.go(State::Idle);
+        self.go(State::Idle(0));
         Ok(Some(Incoming::Proxied(source)))
     }
 
@@ -231,8 +231,8 @@ impl Session {
                     self.go(State::Answering);
                     Ok(Some(Incoming::Head(head.to_vec())))
                 }
-                // The empty lines that old clients send after a body begin nothing (RFC 9112, section 2.2). They
-                // are counted however they come: who sends no more than those is no client.
+                // The empty lines that old clients send after a body begin nothing (RFC 9112, section 2.2).
+                // They are counted however they come: who sends no more than those is no client.
                 None if !scanner.has_begun() && input.ends_with(b"\n") => {
                     *empty_lines = scanner.empty_lines();
                     *input = &[];

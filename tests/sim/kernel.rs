@@ -152,6 +152,8 @@ struct Socket {
     // The client's end.
     client_closed: bool,
     client_reset: bool,
+    /// The wire between the two carries nothing, and neither end is told.
+    lost: bool,
 }
 
 /// What a client reads.
@@ -272,6 +274,7 @@ impl World {
             reset: Reset::None,
             client_closed: false,
             client_reset: false,
+            lost: false,
         });
         self.backlog.push_back(peer);
         self.listener_queued = true;
@@ -320,8 +323,13 @@ impl World {
         let keeps = self.rng.coin();
         let socket = &mut self.sockets[peer];
         socket.client_closed = true;
-        socket.down.clear();
         socket.up.sending.clear();
+        socket.down.arrived.clear();
+        if socket.lost {
+            // What is on its way to the client is sent again and again, until the client's kernel can answer it.
+            return;
+        }
+        socket.down.sending.clear();
         if socket.held == Held::Closed || socket.reset != Reset::None {
             return;
         }
@@ -347,6 +355,17 @@ impl World {
 
     // The wire.
 
+    /// Cuts the wire of a connection, or mends it. A reset that one end sends meanwhile is lost like all else: the
+    /// other learns of it when it sends something after the wire is mended.
+    pub(crate) fn lose(&mut self, peer: Peer, lost: bool) {
+        self.sockets[peer].lost = lost;
+    }
+
+    /// Mends all wires.
+    pub(crate) fn mend(&mut self) {
+        self.sockets.iter_mut().for_each(|socket| socket.lost = false);
+    }
+
     /// Moves up to `max` bytes each way over one connection, and the ends behind them.
     pub(crate) fn deliver(&mut self, peer: Peer, max: usize) {
         self.deliver_up(peer, max);
@@ -366,6 +385,9 @@ impl World {
 
     fn deliver_up(&mut self, peer: Peer, max: usize) {
         let socket = &mut self.sockets[peer];
+        if socket.lost {
+            return;
+        }
         let pipe = &mut socket.up;
         if socket.held == Held::Closed {
             // Bytes for a socket that is closed are answered with a reset.
@@ -387,6 +409,9 @@ impl World {
 
     fn deliver_down(&mut self, peer: Peer, max: usize) {
         let socket = &mut self.sockets[peer];
+        if socket.lost {
+            return;
+        }
         let pipe = &mut socket.down;
         if socket.client_closed {
             // The same the other way round: the client has closed, and a reset comes back.
@@ -419,6 +444,24 @@ impl World {
             socket.queued = true;
             self.events.push_back(peer);
         }
+    }
+
+    /// The program that held the other ends has died, and another one listens in its place. What the kernel had
+    /// taken from it is lost as well, as when the whole machine goes.
+    pub(crate) fn reboot(&mut self) {
+        assert_eq!(self.open, 0, "the program still holds connections");
+        for peer in 0..self.sockets.len() {
+            self.sockets[peer].held = Held::Closed;
+            self.sockets[peer].token = None;
+            self.sockets[peer].lost = false;
+            self.reset_client(peer);
+        }
+        self.backlog.clear();
+        self.events.clear();
+        self.forged.clear();
+        self.ended.clear();
+        (self.listening, self.listener_queued, self.stop) = (true, false, false);
+        self.idle_turns = 0;
     }
 
     // What a test looks at and meddles with.

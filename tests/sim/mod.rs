@@ -6,3 +6,4 @@ pub(crate) mod decode;
 pub(crate) mod kernel;
 pub(crate) mod model;
 pub(crate) mod rng;
+pub(crate) mod track;

@@ -1,186 +1,136 @@
 //! What every reader must have been told, worked out from what clients saw alone.
 //!
-//! It knows the promises of the wire surface and nothing of how they are kept: one sequence for all messages;
-//! each reader gets every message of its channels once and in order, or a gap that says what is missing; a gap
-//! is told only for messages that the channel no longer keeps.
+//! It knows the promises of the wire surface and nothing of how they are kept: one sequence for all messages
+//! of a server's life; each reader gets every message of its channels once and in order, or a gap that says
+//! what is missing; a gap is told only for messages that the channel no longer keeps, and why it doesn't must
+//! follow from what was known when the gap was told.
 //!
 //! A message may be seen by a reader long before its publisher has the answer, or by no reader at all. So
 //! completeness is judged at the end, when all that can be known is: until then each track only takes note of
 //! the spans over which it was told to be complete.
+//!
+//! Numbers of messages are *places* here: the life of the server above, the number in its log below, so that
+//! what is later is larger over restarts too.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use encke::limits::KEY_KEPT_MS;
 use serde_json::Value;
+
+pub(crate) use super::track::Reader;
+use super::track::{Gap, Track};
+
+/// Bits of a place that are the number in one life's log.
+const NUMBER_BITS: u32 = 40;
+
+/// Bytes that a message may count for in its channel beyond its data: the object around it with its names
+/// escaped, and what the server adds for its own.
+const MESSAGE_OVERHEAD_BYTES: usize = 700;
+
+/// Who a message is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Author {
+    Nobody,
+    User(String),
+    /// The login that decides it was under way.
+    Either(String),
+}
+
+impl Author {
+    fn may_be(&self, from: Option<&str>) -> bool {
+        match self {
+            Author::Nobody => from.is_none(),
+            Author::User(nick) => from == Some(nick),
+            Author::Either(nick) => from.is_none_or(|from| from == nick),
+        }
+    }
+}
 
 /// A publish that was tried.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) channel: String,
     pub(crate) data: Value,
-    /// Its number, once anyone has seen it.
+    author: Author,
+    /// When, and in which life of the server.
+    pub(crate) at: u64,
+    pub(crate) life: u64,
+    /// Its place, once anyone has seen it.
     pub(crate) seq: Option<u64>,
     /// The server said no.
     pub(crate) refused: bool,
 }
 
-/// One channel of one reader.
-#[derive(Debug, Default)]
-struct Track {
-    /// All up to here was told. Unknown from a subscription to its first message.
-    position: Option<u64>,
-    /// `(from, to]`: over these all was told, as a message or as a gap.
-    spans: Vec<(u64, u64)>,
-    /// `(from, to]`: of these some may be missing.
-    gaps: Vec<(u64, u64)>,
-    got: BTreeSet<u64>,
-    /// It was asked for on a stream that reads already: the reply tells where it begins.
-    joining: bool,
-    /// No more is asked for. What comes before the server knows is let pass.
-    leaving: bool,
-}
-
-/// A logical reader: one lineage of cursors, whatever connections it has had.
-#[derive(Debug, Default)]
-pub(crate) struct Reader {
-    pub(crate) sid: Option<String>,
-    /// Where it would go on from.
-    pub(crate) cursor: Option<u64>,
-    /// It asked for the last few messages of each channel: where each track begins, its first message tells.
-    pub(crate) asked_for_last: bool,
-    tracks: BTreeMap<String, Track>,
-    /// Channels whose subscription ended, kept for the last judgement.
-    past: Vec<(String, Track)>,
-}
-
-impl Reader {
-    pub(crate) fn new(channels: &[String]) -> Reader {
-        let tracks = channels.iter().map(|channel| (channel.clone(), Track::default())).collect();
-        Reader { tracks, ..Reader::default() }
-    }
-
-    /// The channels it wants.
-    pub(crate) fn channels(&self) -> Vec<String> {
-        let wanted = self.tracks.iter().filter(|(_, track)| !track.leaving);
-        wanted.map(|(channel, _)| channel.clone()).collect()
-    }
-
-    /// The channels it wants, and those it has just left.
-    pub(crate) fn known_channels(&self) -> Vec<String> {
-        self.tracks.keys().cloned().collect()
-    }
-
-    pub(crate) fn subscribe(&mut self, channel: &str) {
-        self.forget(channel);
-        self.tracks.insert(channel.to_owned(), Track { joining: true, ..Track::default() });
-    }
-
-    pub(crate) fn unsubscribe(&mut self, channel: &str) {
-        if let Some(track) = self.tracks.get_mut(channel) {
-            track.leaving = true;
-        }
-    }
-
-    /// The reader comes back with its cursor, for the channels it wants. Without a cursor it starts anew.
-    pub(crate) fn come_back(&mut self) {
-        for channel in self.tracks.keys().cloned().collect::<Vec<_>>() {
-            if self.tracks[&channel].leaving || self.cursor.is_none() {
-                let leaving = self.tracks[&channel].leaving;
-                self.forget(&channel);
-                if !leaving {
-                    self.tracks.insert(channel, Track::default());
-                }
-            } else if let (Some(track), Some(cursor)) = (self.tracks.get_mut(&channel), self.cursor) {
-                track.reach(cursor);
-                // A channel that was subscribed to in between may have started after the cursor.
-                track.position = Some(cursor);
-                track.joining = false;
-            }
-        }
-    }
-
-    /// The server said from where on it is told of a channel.
-    pub(crate) fn subscribed(&mut self, channel: &str, seq: u64) {
-        let Some(track) = self.tracks.get_mut(channel) else { return };
-        match track.position {
-            None => track.position = Some(seq),
-            // Its first message was faster than the answer.
-            Some(position) if position > seq => track.spans.push((seq, position)),
-            Some(_) => {}
-        }
-    }
-
-    fn forget(&mut self, channel: &str) {
-        if let Some(track) = self.tracks.remove(channel) {
-            self.past.push((channel.to_owned(), track));
-        }
-    }
-
-    /// Everything up to `seq` was told, on all channels.
-    fn advance(&mut self, seq: u64) {
-        let before = self.cursor.unwrap_or(seq);
-        assert!(seq >= before, "the cursor goes back from {before} to {seq}");
-        self.cursor = Some(seq);
-        for track in self.tracks.values_mut().filter(|track| !track.leaving && track.position.is_some()) {
-            track.reach(seq);
-        }
-    }
-
-    /// From here on nothing may be missing on any channel that was asked for at the beginning.
-    fn start_tracks(&mut self, seq: u64) {
-        for track in self.tracks.values_mut().filter(|track| !track.joining) {
-            track.position.get_or_insert(seq);
-        }
-    }
-
-    /// Whether it was told of `seq` on `channel`, as a message or as a gap.
-    pub(crate) fn is_past(&self, channel: &str, seq: u64) -> bool {
-        self.tracks.get(channel).is_none_or(|track| {
-            track.leaving || track.got.contains(&seq) || track.gaps.iter().any(|gap| gap.1 >= seq)
-        })
+impl Attempt {
+    /// At most so many bytes in its channel's account.
+    fn bytes(&self) -> usize {
+        // What is escaped takes six bytes at most for one.
+        self.data.to_string().len() * 2 + 6 * self.channel.len() + MESSAGE_OVERHEAD_BYTES
     }
 }
 
-impl Track {
-    fn last_told(&self) -> u64 {
-        let got = self.got.last().copied().unwrap_or(0);
-        got.max(self.gaps.last().map_or(0, |gap| gap.1))
-    }
+/// Somebody asked that a channel be emptied.
+#[derive(Debug)]
+struct Clearing {
+    channel: String,
+    asked_at: u64,
+    answered_at: Option<u64>,
+}
 
-    fn reach(&mut self, seq: u64) {
-        let from = self.position.unwrap_or(seq);
-        if seq > from {
-            match self.spans.last_mut() {
-                Some(span) if span.1 == from => span.1 = seq,
-                _ => self.spans.push((from, seq)),
-            }
-        }
-        self.position = Some(from.max(seq));
+/// What a channel keeps, and all of them together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+    pub(crate) all_bytes: usize,
+    pub(crate) ms: u64,
+    /// Every presence event is kept as long as the messages around it.
+    pub(crate) presences: bool,
+}
+
+impl Default for Kept {
+    fn default() -> Kept {
+        Kept { messages: 1 << 20, bytes: 1 << 40, all_bytes: 1 << 40, ms: 1 << 40, presences: false }
     }
 }
 
 /// Everything that clients know together.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
-    epoch: Option<String>,
+    pub(crate) now: u64,
+    pub(crate) kept: Kept,
+    /// The server's present life, and the epoch of each in which a cursor was seen.
+    life: u64,
+    epochs: BTreeMap<u64, String>,
     pub(crate) attempts: Vec<Attempt>,
-    /// The attempt behind each number that anyone has seen.
+    /// The attempt behind each place that anyone has seen.
     log: BTreeMap<u64, usize>,
+    /// What the server publishes by itself because of an attempt: a copy, a receipt. By what it says.
+    derived: BTreeMap<String, usize>,
+    clearings: Vec<Clearing>,
+    /// Channel and user of each leave that any reader was told of.
+    pub(crate) leaves: Vec<(String, String)>,
     pub(crate) readers: Vec<Reader>,
-    /// Messages that a channel keeps.
-    kept: usize,
 }
 
 impl Model {
-    /// Channels keep `kept` messages each.
-    pub(crate) fn new(kept: usize) -> Model {
+    pub(crate) fn new(kept: Kept) -> Model {
         Model { kept, ..Model::default() }
     }
 
+    // What clients do.
+
     /// A publish is tried: the data that goes with it.
-    pub(crate) fn attempt(&mut self, channel: &str, data: impl FnOnce(usize) -> Value) -> usize {
+    pub(crate) fn attempt(
+        &mut self,
+        channel: &str,
+        author: Author,
+        data: impl FnOnce(usize) -> Value,
+    ) -> usize {
         let nonce = self.attempts.len();
         let data = data(nonce);
-        self.attempts.push(Attempt { channel: channel.to_owned(), data, seq: None, refused: false });
+        let (channel, at, life) = (channel.to_owned(), self.now, self.life);
+        self.attempts.push(Attempt { channel, data, author, at, life, seq: None, refused: false });
         nonce
     }
 
@@ -196,32 +146,79 @@ impl Model {
         self.attempts[nonce].refused = true;
     }
 
+    /// Somebody asks that a channel be emptied. Returns what `cleared` wants.
+    pub(crate) fn clear(&mut self, channel: &str) -> usize {
+        let (channel, asked_at) = (channel.to_owned(), self.now);
+        self.clearings.push(Clearing { channel, asked_at, answered_at: None });
+        self.clearings.len() - 1
+    }
+
+    /// It was done.
+    pub(crate) fn cleared(&mut self, clearing: usize) {
+        self.clearings[clearing].answered_at = Some(self.now);
+    }
+
+    /// The server has died. What it had not told is lost, and another one begins.
+    pub(crate) fn restart(&mut self) {
+        self.life += 1;
+        self.derived.clear();
+        for reader in &mut self.readers {
+            reader.forget_session();
+            reader.forget_commands();
+        }
+    }
+
+    pub(crate) fn life(&self) -> u64 {
+        self.life
+    }
+
+    // Places.
+
     fn number(&mut self, seq: u64, nonce: usize) {
-        assert!(seq > 0, "the first number of a log is 1");
-        let before = self.attempts[nonce].seq.replace(seq);
-        assert!(before.is_none_or(|before| before == seq), "message {nonce} is number {before:?} and {seq}");
+        assert!(seq << (64 - NUMBER_BITS) != 0, "the first number of a log is 1");
+        let attempt = &mut self.attempts[nonce];
+        assert_eq!(attempt.life, seq >> NUMBER_BITS, "message {nonce} of another life is in the log");
+        let before = attempt.seq.replace(seq);
+        // What is tried again after a key was forgotten is another message.
+        let is_forgotten = self.now - attempt.at > KEY_KEPT_MS;
+        assert!(
+            is_forgotten || before.is_none_or(|before| before == seq),
+            "message {nonce} is number {before:?} and {seq}"
+        );
         let other = self.log.insert(seq, nonce);
         assert!(other.is_none_or(|other| other == nonce), "number {seq} is message {other:?} and {nonce}");
     }
 
-    /// The number in a cursor, which must be of the one epoch there is.
+    /// The place in a cursor, which must be of this life.
     pub(crate) fn seq_of(&mut self, cursor: &str) -> u64 {
         let (epoch, seq) = cursor.rsplit_once('-').unwrap_or_else(|| panic!("no cursor: {cursor:?}"));
-        let known = self.epoch.get_or_insert_with(|| epoch.to_owned());
-        assert_eq!(known, epoch, "another epoch in {cursor}");
-        seq.parse().unwrap_or_else(|_| panic!("no number: {cursor:?}"))
+        if !self.epochs.contains_key(&self.life) {
+            assert!(
+                self.epochs.values().all(|known| known != epoch),
+                "an epoch of an earlier life: {cursor}"
+            );
+            self.epochs.insert(self.life, epoch.to_owned());
+        }
+        assert_eq!(self.epochs[&self.life], epoch, "another epoch in {cursor}");
+        let number: u64 = seq.parse().unwrap_or_else(|_| panic!("no number: {cursor:?}"));
+        assert!(number >> NUMBER_BITS == 0, "beyond all numbers: {cursor}");
+        self.life << NUMBER_BITS | number
     }
 
+    /// The cursor of a place.
     pub(crate) fn cursor_of(&self, seq: u64) -> String {
-        format!("{}-{seq}", self.epoch.as_deref().expect("a number has been seen"))
+        let epoch = self.epochs.get(&(seq >> NUMBER_BITS)).expect("a place of a life that was seen");
+        format!("{epoch}-{}", seq & ((1 << NUMBER_BITS) - 1))
     }
+
+    // What readers hear.
 
     /// A reader was told something that concerns the log. Returns false for what doesn't.
     pub(crate) fn event(&mut self, reader: usize, event: &Value) -> bool {
         match text(event, "type") {
             "welcome" => {
                 let cursor = self.seq_of(text(event, "cursor"));
-                assert_eq!(self.epoch.as_deref(), Some(text(event, "epoch")));
+                assert_eq!(self.epochs[&self.life], text(event, "epoch"));
                 self.begin(reader, text(event, "sid"), cursor);
                 if !self.readers[reader].asked_for_last {
                     self.readers[reader].start_tracks(cursor);
@@ -230,23 +227,23 @@ impl Model {
             "message" => self.message(reader, event),
             "gap" => {
                 let seq = self.seq_of(text(event, "cursor"));
-                let channel = text(event, "ch");
-                let reader = &mut self.readers[reader];
-                let track = reader.tracks.get_mut(channel);
-                let track = track.unwrap_or_else(|| panic!("a gap of a channel that isn't read: {event}"));
-                // A gap stands in the order where the last of the missing messages stood. So it covers all since
-                // the last thing told of this very channel.
-                let from = track.last_told();
-                assert!(track.leaving || seq > from, "a gap before {seq}, and {from} was told: {event}");
-                track.gaps.push((from, seq));
-                track.position = track.position.or(Some(seq));
-                if seq > reader.cursor.unwrap_or(0) {
-                    reader.advance(seq);
-                }
+                let why = text(event, "why");
+                assert!(matches!(why, "evicted" | "restarted"), "an unknown reason: {event}");
+                let now = self.now;
+                self.begin_epoch(reader, seq);
+                self.readers[reader].hear_gap(text(event, "ch"), seq, why == "restarted", now);
             }
             "presence" => {
                 let seq = self.seq_of(text(event, "id"));
-                self.readers[reader].advance(seq);
+                let channel = text(event, "ch");
+                // Emptying a channel takes them along, without a gap if nothing else was there.
+                let is_cleared = self.clearings.iter().any(|clearing| clearing.channel == channel);
+                let is_kept = self.kept.presences && !is_cleared;
+                if event["event"] == "leave" {
+                    self.leaves.push((channel.to_owned(), text(event, "user").to_owned()));
+                }
+                let reader = &mut self.readers[reader];
+                reader.hear_presence(channel, seq, event, is_kept);
             }
             _ => return false,
         }
@@ -256,9 +253,24 @@ impl Model {
     /// A stream has begun, or a poll was answered.
     fn begin(&mut self, reader: usize, sid: &str, cursor: u64) {
         assert!(!sid.is_empty());
+        self.begin_epoch(reader, cursor);
         let reader = &mut self.readers[reader];
-        reader.sid = Some(sid.to_owned());
+        if reader.sid.replace(sid.to_owned()).is_none_or(|before| before != sid) {
+            // Another client: it has no name, and reads no inbox.
+            reader.forget_session();
+            reader.sid = Some(sid.to_owned());
+        }
         reader.advance(cursor);
+    }
+
+    /// The first cursor of a new life tells that all of the old one is gone.
+    fn begin_epoch(&mut self, reader: usize, seq: u64) {
+        let first = seq >> NUMBER_BITS << NUMBER_BITS;
+        let now = self.now;
+        let reader = &mut self.readers[reader];
+        if reader.cursor.is_some_and(|cursor| cursor < first) {
+            reader.begin_epoch(first, now);
+        }
     }
 
     /// A whole answer to a poll.
@@ -272,35 +284,54 @@ impl Model {
     }
 
     fn message(&mut self, reader: usize, event: &Value) {
-        let (seq, channel) = (self.seq_of(text(event, "id")), text(event, "ch").to_owned());
+        let seq = self.recorded(event);
+        self.begin_epoch(reader, seq);
+        self.readers[reader].hear_message(text(event, "ch"), seq, event);
+    }
+
+    /// A message as anybody is told it: somebody must have published just that.
+    pub(crate) fn recorded(&mut self, event: &Value) -> u64 {
+        let (seq, channel) = (self.seq_of(text(event, "id")), text(event, "ch"));
         assert!(event["at"].is_u64(), "no time: {event}");
-        let nonce = nonce_of(&event["data"]);
+        let nonce = self.nonce_of(event);
         let attempt = self.attempts.get(nonce).unwrap_or_else(|| panic!("nobody published {event}"));
         assert_eq!(attempt.channel, channel, "a message in another channel: {event}");
         assert_eq!(attempt.data, event["data"], "a message was changed");
         assert!(!attempt.refused, "a message was refused and published: {event}");
+        assert!(attempt.author.may_be(event["from"].as_str()), "from {:?}: {event}", attempt.author);
         self.number(seq, nonce);
-        let reader = &mut self.readers[reader];
-        let track = reader.tracks.get_mut(&channel);
-        let track = track.unwrap_or_else(|| panic!("a channel that isn't read: {event}"));
-        if track.leaving {
-            return;
-        }
-        let told = track.position.unwrap_or(0);
-        assert!(seq > told, "number {seq} of {channel} again, or late: {told} was told");
-        track.got.insert(seq);
-        track.position.get_or_insert(seq);
-        let cursor = reader.cursor.unwrap_or(0);
-        assert!(seq > cursor, "number {seq} of {channel} comes after the cursor {cursor}");
-        reader.advance(seq);
+        seq
     }
+
+    /// Which attempt a message belongs to.
+    fn nonce_of(&mut self, event: &Value) -> usize {
+        let data = &event["data"];
+        if let Some(nonce) = data["n"].as_u64() {
+            return nonce as usize;
+        }
+        let (channel, author) = self.derivation(event);
+        let key = format!("{channel} {author:?} {data}");
+        if let Some(nonce) = self.derived.get(&key) {
+            return *nonce;
+        }
+        let nonce = self.attempt(&channel, author, |_| data.clone());
+        // It was published some time after what it follows from; how long ago is not known.
+        self.attempts[nonce].at = 0;
+        self.derived.insert(key, nonce);
+        nonce
+    }
+
+    /// Where something that the server publishes by itself must be, and from whom.
+    fn derivation(&self, event: &Value) -> (String, Author) {
+        panic!("data that nobody published: {event}")
+    }
+
+    // The judgement.
 
     /// Judges every reader, now that all is known.
     pub(crate) fn judge(&self) {
         for (number, reader) in self.readers.iter().enumerate() {
-            for (channel, track) in
-                reader.tracks.iter().chain(reader.past.iter().map(|(channel, track)| (channel, track)))
-            {
+            for (channel, track) in reader.all_tracks() {
                 self.judge_track(number, channel, track);
             }
         }
@@ -308,55 +339,96 @@ impl Model {
 
     fn judge_track(&self, reader: usize, channel: &str, track: &Track) {
         let of_channel = |nonce: &usize| self.attempts[*nonce].channel == channel;
-        let all: Vec<u64> =
-            self.log.iter().filter(|(_, nonce)| of_channel(nonce)).map(|(seq, _)| *seq).collect();
-        // Those that may have been published without anyone having seen it.
-        let unknown = self
-            .attempts
+        let all: Vec<(u64, usize)> = self
+            .log
             .iter()
-            .filter(|attempt| attempt.channel == channel && attempt.seq.is_none() && !attempt.refused);
-        let unknown = unknown.count();
-        for (place, seq) in all.iter().enumerate() {
-            let asked = track.spans.iter().any(|(from, to)| from < seq && seq <= to);
-            if !asked || track.got.contains(seq) {
+            .filter(|(_, nonce)| of_channel(nonce))
+            .map(|(seq, nonce)| (*seq, *nonce))
+            .collect();
+        for (seq, nonce) in &all {
+            if !track.owes(*seq) || track.got.contains(seq) {
                 continue;
             }
-            let gap = track.gaps.iter().find(|(from, to)| from < seq && seq <= to);
-            assert!(gap.is_some(), "reader {reader} was never told of number {seq} of {channel}: {track:?}");
-            let newer = all.len() - place - 1;
+            let gaps: Vec<&Gap> = track.gaps.iter().filter(|gap| gap.from < *seq && *seq <= gap.to).collect();
             assert!(
-                newer + unknown >= self.kept,
-                "reader {reader} was told that number {seq} of {channel} is gone, and it is among the last {newer}"
+                !gaps.is_empty(),
+                "reader {reader} was never told of number {seq} of {channel}: {track:?}"
+            );
+            assert!(
+                gaps.iter().any(|gap| self.is_excused(*seq, *nonce, gap)),
+                "reader {reader} was told that number {seq} of {channel} is gone, and it must be there: {gaps:?}"
             );
         }
-        for (from, to) in &track.gaps {
-            let lost = all.iter().any(|seq| from < seq && seq <= to && !track.got.contains(seq));
+        for gap in &track.gaps {
+            let lost =
+                all.iter().any(|(seq, _)| gap.from < *seq && *seq <= gap.to && !track.got.contains(seq));
             assert!(
-                lost || unknown > 0,
-                "reader {reader} was told of a gap in {channel} where nothing is missing"
+                lost || gap.restarted || gap.again || self.unseen(channel, gap).next().is_some(),
+                "reader {reader} was told of a gap in {channel} where nothing is missing: {gap:?}"
             );
         }
+    }
+
+    /// Attempts that may have been published before a gap was told without anyone having seen them.
+    fn unseen<'a>(&'a self, channel: &'a str, gap: &'a Gap) -> impl Iterator<Item = &'a Attempt> {
+        let life = gap.to >> NUMBER_BITS;
+        self.attempts.iter().filter(move |attempt| {
+            attempt.channel == channel
+                && attempt.seq.is_none()
+                && !attempt.refused
+                && attempt.life == life
+                && attempt.at <= gap.told_at
+        })
+    }
+
+    /// Whether the channel may have lost the message by the time a gap was told over it.
+    fn is_excused(&self, seq: u64, nonce: usize, gap: &Gap) -> bool {
+        let attempt = &self.attempts[nonce];
+        let channel = attempt.channel.as_str();
+        if seq >> NUMBER_BITS < gap.to >> NUMBER_BITS {
+            return true;
+        }
+        let may_be_cleared = |clearing: &Clearing| {
+            clearing.channel == channel
+                && clearing.asked_at <= gap.told_at
+                && clearing.answered_at.is_none_or(|answered_at| answered_at >= attempt.at)
+        };
+        if gap.told_at - attempt.at >= self.kept.ms || self.clearings.iter().any(may_be_cleared) {
+            return true;
+        }
+        let newer = self.log.range(seq + 1..).map(|(_, nonce)| &self.attempts[*nonce]);
+        let newer = newer.filter(|newer| newer.at <= gap.told_at && newer.life == attempt.life);
+        let newer: Vec<&Attempt> = newer.collect();
+        let here = newer.iter().copied().filter(|newer| newer.channel == channel);
+        let here: Vec<&Attempt> = here.chain(self.unseen(channel, gap)).collect();
+        let bytes: usize = here.iter().map(|newer| newer.bytes()).sum();
+        if here.len() >= self.kept.messages || bytes + attempt.bytes() > self.kept.bytes {
+            return true;
+        }
+        // The bound on all channels together: which of them gives up what is the server's affair.
+        let life = attempt.life;
+        let all = self.attempts.iter().filter(|one| one.life == life && one.at <= gap.told_at);
+        all.map(Attempt::bytes).sum::<usize>() > self.kept.all_bytes
     }
 
     /// Messages and gaps that readers were told of, all together.
     pub(crate) fn told(&self) -> (usize, usize) {
-        let all = self
-            .readers
-            .iter()
-            .flat_map(|reader| reader.tracks.values().chain(reader.past.iter().map(|(_, track)| track)));
-        let all = all.map(|track| (track.got.len(), track.gaps.len()));
+        let all = self.readers.iter().flat_map(Reader::all_tracks);
+        let all = all.map(|(_, track)| (track.got.len(), track.gaps.len()));
         all.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
-    /// Numbers that anyone has seen.
+    /// Places that anyone has seen.
     pub(crate) fn len(&self) -> usize {
         self.log.len()
     }
-}
 
-/// Which attempt some data belongs to.
-fn nonce_of(data: &Value) -> usize {
-    data["n"].as_u64().unwrap_or_else(|| panic!("data that nobody published: {data}")) as usize
+    /// A place of this life somewhere below its newest that anyone has seen.
+    pub(crate) fn recent(&self, back: usize) -> Option<u64> {
+        let (newest, _) = self.log.range(self.life << NUMBER_BITS..).next_back()?;
+        let number = newest & ((1 << NUMBER_BITS) - 1);
+        Some(newest - (back as u64).min(number))
+    }
 }
 
 pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
@@ -365,14 +437,21 @@ pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 
 /// Publishes `count` messages to "a" and returns a model with one reader that has been welcomed at 0.
 #[cfg(test)]
-fn example(count: u64, kept: usize) -> Model {
-    let mut model = Model { kept, readers: vec![Reader::new(&["a".to_owned()])], ..Model::default() };
-    model.event(0, &serde_json::json!({"type":"welcome","sid":"s","cursor":"e-0","epoch":"e"}));
+fn example(count: u64, messages: usize) -> Model {
+    let kept = Kept { messages, presences: true, ..Kept::default() };
+    let mut model = Model { readers: vec![Reader::new(&["a".to_owned()])], ..Model::new(kept) };
+    welcome(&mut model, "e");
     for seq in 1..=count {
-        let nonce = model.attempt("a", |nonce| serde_json::json!({ "n": nonce }));
+        let nonce = model.attempt("a", Author::Nobody, |nonce| serde_json::json!({ "n": nonce }));
         model.acknowledged(nonce, &format!("e-{seq}"));
     }
     model
+}
+
+#[cfg(test)]
+fn welcome(model: &mut Model, epoch: &str) {
+    let cursor = format!("{epoch}-0");
+    model.event(0, &serde_json::json!({"type":"welcome","sid":"s","cursor":cursor,"epoch":epoch}));
 }
 
 #[cfg(test)]
@@ -380,6 +459,19 @@ fn tell(model: &mut Model, seq: u64) {
     let data = serde_json::json!({ "n": seq - 1 });
     let id = format!("e-{seq}");
     model.event(0, &serde_json::json!({"type":"message","ch":"a","id":id,"at":1,"from":null,"data":data}));
+}
+
+#[cfg(test)]
+fn tell_gap(model: &mut Model, why: &str, cursor: &str) {
+    model.event(0, &serde_json::json!({"type":"gap","ch":"a","why":why,"cursor":cursor}));
+}
+
+#[cfg(test)]
+fn tell_presence(model: &mut Model, event: &str, seq: u64, count: u64) {
+    let id = format!("e-{seq}");
+    let object = serde_json::json!(
+        {"type":"presence","id":id,"ch":"a","event":event,"user":"ann","count":count});
+    model.event(0, &object);
 }
 
 #[test]
@@ -415,21 +507,43 @@ fn two_messages_in_the_wrong_order_are_found() {
 }
 
 #[test]
+#[should_panic(expected = "from User")]
+fn a_message_from_another_is_found() {
+    let mut model = example(0, 10);
+    model.attempt("a", Author::User("ann".into()), |nonce| serde_json::json!({ "n": nonce }));
+    tell(&mut model, 1);
+}
+
+#[test]
 fn a_gap_explains_what_the_ring_has_lost() {
     let mut model = example(5, 2);
-    model.event(0, &serde_json::json!({"type":"gap","ch":"a","why":"evicted","cursor":"e-3"}));
+    tell_gap(&mut model, "evicted", "e-3");
     tell(&mut model, 4);
     tell(&mut model, 5);
     model.judge();
 }
 
 #[test]
-#[should_panic(expected = "it is among the last 2")]
+#[should_panic(expected = "and it must be there")]
 fn a_gap_over_what_is_kept_is_found() {
     let mut model = example(5, 3);
-    model.event(0, &serde_json::json!({"type":"gap","ch":"a","why":"evicted","cursor":"e-3"}));
+    tell_gap(&mut model, "evicted", "e-3");
     tell(&mut model, 4);
     tell(&mut model, 5);
+    model.judge();
+}
+
+#[test]
+#[should_panic(expected = "and it must be there")]
+fn a_gap_that_only_later_messages_would_explain_is_found() {
+    let mut model = example(3, 3);
+    tell_gap(&mut model, "evicted", "e-1");
+    model.now = 1;
+    for seq in 4..=9 {
+        let nonce = model.attempt("a", Author::Nobody, |nonce| serde_json::json!({ "n": nonce }));
+        model.acknowledged(nonce, &format!("e-{seq}"));
+    }
+    (2..=9).for_each(|seq| tell(&mut model, seq));
     model.judge();
 }
 
@@ -438,6 +552,81 @@ fn a_gap_over_what_is_kept_is_found() {
 fn a_gap_over_nothing_is_found() {
     let mut model = example(2, 1);
     (1..=2).for_each(|seq| tell(&mut model, seq));
-    model.event(0, &serde_json::json!({"type":"gap","ch":"a","why":"evicted","cursor":"e-3"}));
+    tell_gap(&mut model, "evicted", "e-3");
     model.judge();
+}
+
+#[test]
+fn age_bytes_and_clearing_excuse_a_gap() {
+    type Excuse = fn(&mut Model);
+    let excuses: [Excuse; 3] = [
+        |model| (model.kept.ms, model.now) = (50, 60),
+        |model| model.kept.bytes = 1000,
+        |model| {
+            let clearing = model.clear("a");
+            model.cleared(clearing);
+        },
+    ];
+    for excuse in excuses {
+        let mut model = example(3, 10);
+        excuse(&mut model);
+        tell_gap(&mut model, "evicted", "e-2");
+        tell(&mut model, 3);
+        model.judge();
+    }
+}
+
+#[test]
+#[should_panic(expected = "and it must be there")]
+fn what_was_cleared_before_excuses_nothing_after() {
+    let mut model = example(0, 10);
+    let clearing = model.clear("a");
+    model.cleared(clearing);
+    model.now = 1;
+    let nonce = model.attempt("a", Author::Nobody, |nonce| serde_json::json!({ "n": nonce }));
+    model.acknowledged(nonce, "e-1");
+    tell_gap(&mut model, "evicted", "e-1");
+    model.judge();
+}
+
+#[test]
+fn after_a_restart_a_gap_and_the_new_log() {
+    let mut model = example(2, 10);
+    tell(&mut model, 1);
+    model.restart();
+    welcome(&mut model, "f");
+    tell_gap(&mut model, "restarted", "f-0");
+    model.judge();
+}
+
+#[test]
+#[should_panic(expected = "without a word of the restart")]
+fn a_restart_that_is_not_told_is_found() {
+    let mut model = example(2, 10);
+    tell(&mut model, 1);
+    model.restart();
+    welcome(&mut model, "f");
+    let nonce = model.attempt("a", Author::Nobody, |nonce| serde_json::json!({ "n": nonce }));
+    model.event(
+        0,
+        &serde_json::json!({"type":"message","ch":"a","id":"f-1","at":1,"from":null,"data":{"n":nonce}}),
+    );
+}
+
+#[test]
+#[should_panic(expected = "an epoch of an earlier life")]
+fn a_restart_under_the_old_epoch_is_found() {
+    let mut model = example(2, 10);
+    model.restart();
+    welcome(&mut model, "e");
+}
+
+#[test]
+#[should_panic(expected = "comes though it is there")]
+fn a_join_of_someone_who_is_there_is_found() {
+    let mut model = example(0, 10);
+    tell_presence(&mut model, "join", 1, 1);
+    tell_presence(&mut model, "leave", 2, 0);
+    tell_presence(&mut model, "join", 3, 1);
+    tell_presence(&mut model, "join", 4, 1);
 }

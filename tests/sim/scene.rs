@@ -4,56 +4,42 @@
 //! in `acts`; here it is carried out and what comes back is understood.
 
 use std::cell::{RefCell, RefMut};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+use encke::chat::Chat;
 use encke::limits::{BODY_MS, HEAD_MS};
 use encke::reactor::Reactor;
-use encke::server::{App, ClientId, Config, Ctx, Refusal, Request, Server};
+use encke::server::{Config, Server};
 use serde_json::Value;
 
 use crate::sim::client::{Conn, Heard, Transport, Use, poll_body};
 use crate::sim::decode::ResponseHead;
 use crate::sim::kernel::{Buffers, SimKernel, World};
-use crate::sim::model::{Model, Reader, text};
+use crate::sim::model::{Author, Kept, Model, Reader, text};
 use crate::sim::rng::Rng;
+use crate::witness::{Ledger, Witness};
 
 /// Milliseconds by which a timer of the wheel may be late, and a turn of the simulation long.
 const LATE_MS: u64 = 200;
 
-/// What the application was told.
-#[derive(Debug, Default)]
-pub(crate) struct Ledger {
-    present: BTreeSet<ClientId>,
-    seen: BTreeSet<ClientId>,
-}
-
-/// An application that only checks that each client comes once and goes once.
-struct Witness {
-    ledger: Rc<RefCell<Ledger>>,
-}
-
-impl App for Witness {
-    fn on_connect(&mut self, _: &mut Ctx<'_>, client: ClientId, _: &Request<'_>) -> Result<(), Refusal> {
-        let mut ledger = self.ledger.borrow_mut();
-        assert!(ledger.seen.insert(client), "on_connect twice for {client:?}");
-        ledger.present.insert(client);
-        Ok(())
-    }
-
-    fn on_close(&mut self, _: &mut Ctx<'_>, client: ClientId) {
-        assert!(
-            self.ledger.borrow_mut().present.remove(&client),
-            "on_close for {client:?}, which isn't there"
-        );
-    }
+/// From where a subscribe on a stream that reads already begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    Now,
+    Last(usize),
+    Since(u64),
 }
 
 /// A command whose reply is awaited.
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
     Publish(usize),
-    Subscribe(usize, String),
+    /// Of a reader, as the client that it was then; on its own WebSocket it can't be another.
+    Subscribe(usize, String, Start, Option<String>),
+    /// The last: whether it knew its secret.
+    Login(usize, Option<String>, bool),
+    History,
     /// Any answer will do.
     Other,
     /// The answer must be a refusal.
@@ -68,10 +54,26 @@ pub(crate) enum Ask {
     Publish(usize),
     Batch(Vec<usize>),
     Commands(Vec<(u64, Command)>),
+    /// A channel is emptied, if there is one.
+    Clear(usize),
+    /// What the server says of a channel is kept for whoever asked.
+    Describe,
+    /// What a channel keeps.
+    History,
     /// It must be refused.
     Nonsense,
     /// Any status.
     Any,
+}
+
+/// Somebody whom others know by a name. Several readers may be one person, as tabs are.
+#[derive(Debug)]
+pub(crate) struct Person {
+    pub(crate) nick: String,
+    /// What proves the name; one that is not known yet is given with the first login.
+    pub(crate) secret: Option<String>,
+    /// The life of the server in which it was last told that the name is its own.
+    pub(crate) known_in: Option<u64>,
 }
 
 /// A connection and what it is for.
@@ -93,6 +95,8 @@ pub(crate) struct Line {
     /// So many milliseconds after it was accepted the server must have ended the connection.
     pub(crate) dies_within: Option<u64>,
     dies_by: Option<u64>,
+    /// The wire was cut for a while.
+    pub(crate) was_lost: bool,
 }
 
 impl Line {
@@ -109,12 +113,13 @@ impl Line {
             poll_at: None,
             dies_within: None,
             dies_by: None,
+            was_lost: false,
         }
     }
 
     /// Whether it has ever kept the server waiting.
     fn is_slow(&self) -> bool {
-        self.was_slow || self.conn.read_max < usize::MAX || self.conn.stalled_until > 0
+        self.was_slow || self.was_lost || self.conn.read_max < usize::MAX || self.conn.stalled_until > 0
     }
 
     /// From here on it reads and writes whatever there is.
@@ -134,13 +139,18 @@ pub(crate) struct Scene {
     world: Rc<RefCell<World>>,
     pub(crate) reactor: Reactor<SimKernel>,
     pub(crate) server: Server,
+    pub(crate) config: Config,
     ledger: Rc<RefCell<Ledger>>,
+    pub(crate) people: Vec<Person>,
+    /// What the server said last of a channel.
+    pub(crate) described: Option<(u16, Value)>,
     pub(crate) rng: Rng,
     pub(crate) model: Model,
     pub(crate) lines: Vec<Line>,
     pub(crate) channels: Vec<String>,
     pub(crate) small_buffers: bool,
-    pub(crate) grace_ms: u64,
+    /// Nobody leaves out the sid it was given: else each time one more client is there for the grace period.
+    pub(crate) keeps_sids: bool,
     /// Faults are over: nothing may be reset, refused or cut off any more.
     pub(crate) healed: bool,
     /// Goodbyes that were heard on streams.
@@ -152,32 +162,43 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    pub(crate) fn new(seed: u64, config: Config, kept: usize, channels: Vec<String>) -> Scene {
+    pub(crate) fn new(seed: u64, config: Config, kept: Kept, channels: Vec<String>) -> Scene {
         let mut rng = Rng::new(seed);
         let world = World::new(rng.next());
-        let reactor = Reactor::new(SimKernel::new(&world));
-        let ledger = Rc::default();
-        let mut entropy = rng.fork();
-        let grace_ms = config.grace_ms;
-        let witness = Witness { ledger: Rc::clone(&ledger) };
-        let server = Server::new(config, Box::new(witness), Box::new(move |bytes| entropy.fill(bytes)));
+        let (reactor, server, ledger) = begin(&world, &config, &mut rng);
         Scene {
             world,
             reactor,
             server,
+            config,
             ledger,
+            people: Vec::new(),
+            described: None,
             rng,
             model: Model::new(kept),
             lines: Vec::new(),
             channels,
             small_buffers: false,
-            grace_ms,
+            keeps_sids: false,
             healed: false,
             byes: 0,
             next_ref: 0,
             heard: Vec::new(),
             trace: std::env::var_os("ENCKE_TRACE").is_some(),
         }
+    }
+
+    /// The server dies and another one begins, which knows nothing of the first. What it had written and nobody
+    /// had read is lost.
+    pub(crate) fn restart(&mut self) {
+        let (reactor, server, ledger) = begin(&self.world, &self.config, &mut self.rng);
+        // The old ones go first to last, as a program that is killed: no goodbye, every socket at once.
+        drop(std::mem::replace(&mut self.reactor, reactor));
+        (self.server, self.ledger) = (server, ledger);
+        self.world().reboot();
+        self.lines.iter_mut().for_each(|line| line.ending = true);
+        self.model.restart();
+        self.pump();
     }
 
     pub(crate) fn world(&self) -> RefMut<'_, World> {
@@ -239,6 +260,7 @@ impl Scene {
 
     /// Every connection writes and reads, and what was heard is understood.
     pub(crate) fn pump(&mut self) {
+        self.model.now = self.now();
         for place in 0..self.lines.len() {
             let mut heard = std::mem::take(&mut self.heard);
             self.lines[place].conn.pump(&mut self.world.borrow_mut(), &mut heard);
@@ -265,7 +287,19 @@ impl Scene {
         if let (Some(ms), None, true) = (line.dies_within, line.dies_by, is_held) {
             line.dies_by = Some(now + ms);
         }
-        assert!(line.dies_by.is_none_or(|dies_by| now <= dies_by), "it outlives its deadline: {line:?}");
+        let is_late = line.dies_by.is_some_and(|dies_by| now > dies_by);
+        assert!(!is_late || line.was_lost, "it outlives its deadline: {line:?}");
+    }
+
+    /// The clock goes on by so much in one step, as it does for a machine that was suspended.
+    pub(crate) fn jump(&mut self, ms: u64) {
+        self.world().now_ms += ms;
+        self.world().wall_ms += ms;
+        for line in &mut self.lines {
+            // The server had no turn in which to keep it, and finds that nothing was read for long.
+            line.dies_by = line.dies_by.map(|dies_by| dies_by + ms);
+            line.was_slow = true;
+        }
     }
 
     // Readers.
@@ -297,7 +331,11 @@ impl Scene {
 
     /// A new reader of `channels`.
     pub(crate) fn new_reader(&mut self, channels: &[String], transport: Transport) -> Option<usize> {
-        self.model.readers.push(Reader::new(channels));
+        let mut reader = Reader::new(channels);
+        if !self.people.is_empty() && self.rng.coin() {
+            reader.person = Some(self.rng.below(self.people.len()));
+        }
+        self.model.readers.push(reader);
         self.read(self.model.readers.len() - 1, transport)
     }
 
@@ -310,25 +348,26 @@ impl Scene {
     }
 
     fn ask_to_read(&mut self, place: usize, reader: usize, transport: Transport) {
+        // A sid may be left out, or be long forgotten: the cursor alone must do.
+        let keeps_sid =
+            self.model.readers[reader].cursor.is_some() && (self.keeps_sids || self.rng.per_mille(800));
+        if !keeps_sid {
+            self.model.readers[reader].forget_session();
+        }
         self.model.readers[reader].come_back();
         let state = &self.model.readers[reader];
         let mut query: Vec<String> =
             state.channels().iter().map(|channel| format!("ch={}", escape(channel))).collect();
         let mut asks_for_last = false;
-        match (state.cursor, &state.sid) {
-            (Some(cursor), sid) => {
-                query.push(format!("since={}", self.model.cursor_of(cursor)));
-                // A sid may be left out, or be long forgotten: the cursor alone must do.
-                if let Some(sid) = sid.as_ref().filter(|_| self.rng.per_mille(800)) {
-                    query.push(format!("sid={sid}"));
-                }
-            }
-            (None, _) if self.rng.per_mille(300) => {
+        match state.cursor {
+            Some(cursor) => query.push(format!("since={}", self.model.cursor_of(cursor))),
+            None if self.rng.per_mille(300) => {
                 asks_for_last = true;
                 query.push(format!("last={}", self.rng.range(0, 20)));
             }
-            (None, _) => {}
+            None => {}
         }
+        query.extend(self.model.readers[reader].sid.as_ref().map(|sid| format!("sid={sid}")));
         self.model.readers[reader].asked_for_last = asks_for_last;
         if transport.is_poll() {
             query.push(format!("wait={}", self.rng.pick(&[0, 1, 5, 20])));
@@ -372,8 +411,15 @@ impl Scene {
     pub(crate) fn command(&mut self, command: &Command, mut object: Value) -> (u64, String) {
         self.next_ref += 1;
         object["ref"] = self.next_ref.into();
-        if let Command::Subscribe(reader, channel) = command {
-            self.model.readers[*reader].subscribe(channel);
+        match command {
+            Command::Subscribe(reader, channel, start, _) => {
+                let reader = &mut self.model.readers[*reader];
+                if !reader.known_channels().contains(channel) {
+                    reader.subscribe(channel, *start != Start::Now);
+                }
+            }
+            Command::Login(reader, ..) => self.model.readers[*reader].logging_in = true,
+            _ => {}
         }
         (self.next_ref, object.to_string())
     }
@@ -422,7 +468,13 @@ impl Scene {
         assert!(!self.lines[place].bye, "an event after the goodbye: {event}");
         if self.lines[place].conn.role == Use::Reading(Transport::Sse) {
             let cursor = event["id"].as_str().or(event["cursor"].as_str());
-            assert_eq!(cursor, id, "the id of the stream and the cursor of the object differ");
+            // Between the first word of a restart and the last gap of it a browser remembers that all is lost.
+            let is_lost = match text(event, "type") {
+                "welcome" => id.is_some_and(|id| id.starts_with("00000000-")),
+                "gap" => event["why"] == "restarted" && id.is_none(),
+                _ => false,
+            };
+            assert!(is_lost || cursor == id, "the id of the stream is {id:?}: {event}");
         }
         if self.model.event(reader, event) {
             return;
@@ -456,13 +508,83 @@ impl Scene {
                 self.model.acknowledged(*nonce, text(reply, "id"));
             }
             Command::Publish(nonce) => self.model.refused(*nonce),
-            Command::Subscribe(reader, channel) => {
+            Command::Subscribe(reader, channel, start, sid) => {
+                self.hear_subscribed(*reader, channel, *start, sid.as_deref(), reply);
+            }
+            Command::Login(reader, sid, knew) => self.hear_login(*reader, sid.as_deref(), *knew, reply),
+            Command::History => {
                 assert!(ok, "refused: {reply}");
-                let seq = self.model.seq_of(text(reply, "since"));
-                self.model.readers[*reader].subscribed(channel, seq);
+                self.hear_history(reply);
             }
             Command::Other => assert!(ok, "refused: {reply}"),
             Command::Nonsense => assert!(!ok, "nonsense was taken: {reply}"),
+        }
+    }
+
+    fn hear_subscribed(
+        &mut self,
+        reader: usize,
+        channel: &str,
+        start: Start,
+        sid: Option<&str>,
+        reply: &Value,
+    ) {
+        let is_from_past = start != Start::Now;
+        // What another client was told says nothing to the one that it is now.
+        let is_same = sid.is_none() || self.model.readers[reader].sid.as_deref() == sid;
+        if reply["ok"] != true {
+            let is_inbox = channel.starts_with('@');
+            assert!(!is_same || is_inbox && !self.model.readers[reader].logged_in, "refused: {reply}");
+            return self.model.readers[reader].not_subscribed(channel, is_from_past);
+        }
+        if !is_same {
+            return;
+        }
+        let since = self.model.seq_of(text(reply, "since"));
+        let cursor = self.model.seq_of(text(reply, "cursor"));
+        if let Start::Since(asked) = start {
+            let is_lost = reply.get("gap").is_some();
+            assert!(since == asked || is_lost, "it begins elsewhere: {reply}");
+        }
+        self.model.readers[reader].subscribed(channel, since, cursor, is_from_past);
+    }
+
+    fn hear_login(&mut self, reader: usize, sid: Option<&str>, knew: bool, reply: &Value) {
+        let life = self.model.life();
+        let state = &mut self.model.readers[reader];
+        let person = &mut self.people[state.person.expect("it has a name to log in with")];
+        let is_same = sid.is_none() || state.sid.as_deref() == sid;
+        state.logging_in &= !is_same;
+        if reply["ok"] == true {
+            assert_eq!(text(reply, "user"), person.nick);
+            let secret = text(reply, "secret");
+            assert!(person.secret.as_deref().is_none_or(|known| known == secret), "another secret: {reply}");
+            person.secret = Some(secret.to_owned());
+            person.known_in = Some(life);
+            state.logged_in |= is_same;
+        } else {
+            // Who has lost the answer to the very first login has lost the name.
+            assert!(!knew, "the owner of a name is refused: {reply}");
+            assert_eq!(reply["error"]["code"], "nick_taken", "{reply}");
+        }
+    }
+
+    fn hear_history(&mut self, answer: &Value) {
+        let messages = answer["messages"].as_array().unwrap_or_else(|| panic!("no messages: {answer}"));
+        let seqs: Vec<u64> = messages.iter().map(|message| self.model.recorded(message)).collect();
+        assert!(seqs.is_sorted(), "out of order: {answer}");
+        assert!(seqs.len() <= self.config.bounds.channel_messages, "more than is kept: {answer}");
+    }
+
+    /// Who a message is from if this reader publishes it now.
+    pub(crate) fn author(&self, reader: usize) -> Author {
+        let state = &self.model.readers[reader];
+        let nick = state.person.map(|person| self.people[person].nick.clone());
+        match nick {
+            Some(nick) if state.logged_in => Author::User(nick),
+            // A login may overtake it on another connection.
+            Some(nick) => Author::Either(nick),
+            None => Author::Nobody,
         }
     }
 
@@ -475,12 +597,18 @@ impl Scene {
             check_problem(head, body);
         }
         if let Use::Reading(transport) = self.lines[place].conn.role {
+            let reader = self.lines[place].reader.expect("a reader has asked");
             if refused {
-                assert!(matches!(head.status, 408 | 503), "a reader was refused: {head:?}");
+                // An inbox is asked for under a sid that is forgotten: nobody is logged in any more.
+                let is_forgotten = head.status == 403 && self.model.readers[reader].logged_in;
+                if is_forgotten {
+                    self.model.readers[reader].forget_session();
+                }
+                let is_fine = is_forgotten || matches!(head.status, 408 | 503);
+                assert!(is_fine, "a reader was refused: {head:?} {}", String::from_utf8_lossy(body));
                 self.lines[place].ending = true;
                 return;
             }
-            let reader = self.lines[place].reader.expect("a poll belongs to a reader");
             let body = poll_body(transport, body);
             self.model.poll(reader, &body);
             let mut events = body["events"].as_array().into_iter().flatten();
@@ -505,6 +633,19 @@ impl Scene {
         let fine = (200..300).contains(&head.status);
         match ask {
             Ask::Fine => assert!(fine, "{head:?}"),
+            Ask::Clear(clearing) => match head.status {
+                204 => self.model.cleared(*clearing),
+                404 => {}
+                _ => panic!("it is not emptied: {head:?}"),
+            },
+            Ask::Describe => {
+                let answer = crate::sim::decode::json(std::str::from_utf8(body).expect("UTF-8"));
+                self.described = Some((head.status, answer));
+            }
+            Ask::History => {
+                assert!(fine, "{head:?}");
+                self.hear_history(&crate::sim::decode::json(std::str::from_utf8(body).expect("UTF-8")));
+            }
             Ask::Nonsense => assert!((400..=599).contains(&head.status), "nonsense was taken: {head:?}"),
             Ask::Any => {}
             Ask::Publish(nonce) if fine => {
@@ -541,13 +682,26 @@ impl Scene {
 
     /// Clients present, as the application was told.
     pub(crate) fn present(&self) -> usize {
-        self.ledger.borrow().present.len()
+        self.ledger.borrow().present()
     }
 
     /// How long a request may take to arrive before the server gives up on it.
     pub(crate) fn patience_ms() -> u64 {
         HEAD_MS.max(BODY_MS) + LATE_MS
     }
+}
+
+/// A server that has just been started, its loop, and the ledger of its application.
+fn begin(
+    world: &Rc<RefCell<World>>,
+    config: &Config,
+    rng: &mut Rng,
+) -> (Reactor<SimKernel>, Server, Rc<RefCell<Ledger>>) {
+    let ledger = Rc::default();
+    let mut entropy = rng.fork();
+    let witness = Witness::new(Chat::new(), Rc::clone(&ledger));
+    let server = Server::new(config.clone(), Box::new(witness), Box::new(move |bytes| entropy.fill(bytes)));
+    (Reactor::new(SimKernel::new(world)), server, ledger)
 }
 
 /// The answers in a body: one object, an array of them, or one a line.

@@ -1,0 +1,139 @@
+//! What clients do: each act is one thing that a browser, a back end, a bad network or a bad peer would do.
+//!
+//! It knows no server. Which acts happen in a run, and how often, is drawn from the seed: a run in which everything
+//! happens at once finds less than many runs that each insist on something (Groce et al., "Swarm Testing").
+
+mod commands;
+mod hostile;
+mod people;
+mod publishing;
+mod readers;
+mod weather;
+
+use encke::hub::Bounds;
+use encke::server::Config;
+
+pub(crate) use self::people::login;
+pub(crate) use self::publishing::{publish_again, publish_to};
+use crate::scene::{Person, Scene};
+use crate::sim::model::Kept;
+use crate::sim::rng::Rng;
+
+type Act = fn(&mut Scene);
+
+/// Every act and how often it happens beside the others.
+const ACTS: &[(Act, u32)] = &[
+    (readers::new_reader, 30),
+    (publishing::publish_one, 25),
+    (readers::come_back, 30),
+    (readers::move_over, 10),
+    (commands::publish_over_socket, 25),
+    (publishing::publish_many, 10),
+    (commands::publish_by_sid, 10),
+    (publishing::publish_twice, 10),
+    (publishing::publish_late, 6),
+    (publishing::flood, 4),
+    (publishing::publish_too_much, 2),
+    (publishing::clear, 3),
+    (commands::subscribe, 8),
+    (commands::subscribe_back, 8),
+    (commands::unsubscribe, 8),
+    (commands::look_around, 8),
+    (people::log_in, 15),
+    (people::open_inbox, 15),
+    (people::write_to_somebody, 15),
+    (people::impersonate, 2),
+    (readers::stall, 10),
+    (readers::read_slowly, 8),
+    (readers::cut, 10),
+    (readers::hang_up, 8),
+    (readers::half_close, 6),
+    (commands::ping, 8),
+    (commands::close_socket, 6),
+    (hostile::garbage, 10),
+    (hostile::garbage_on_socket, 4),
+    (hostile::dribble, 4),
+    (hostile::pipeline, 8),
+    (hostile::burst, 3),
+    (hostile::crowd, 2),
+    (weather::seconds_pass, 4),
+    (weather::minutes_pass, 1),
+    (weather::wall_clock_jumps, 3),
+    (weather::machine_sleeps, 1),
+    (weather::wire_is_cut, 5),
+    (weather::wire_is_mended, 3),
+    (weather::server_restarts, 1),
+    (weather::descriptors_run_out, 4),
+    (weather::noise, 4),
+];
+
+/// The acts of one run, weighed.
+pub(crate) struct Plan {
+    weights: Vec<u32>,
+}
+
+impl Plan {
+    pub(crate) fn new(rng: &mut Rng) -> Plan {
+        let weights = ACTS.iter().map(|(_, weight)| match rng.below(4) {
+            0 => 0,
+            1 => *weight * 4,
+            _ => *weight,
+        });
+        let mut weights: Vec<u32> = weights.collect();
+        // Without readers and messages there is nothing to see.
+        weights[0] = weights[0].max(10);
+        weights[1] = weights[1].max(10);
+        Plan { weights }
+    }
+
+    pub(crate) fn act(&self, scene: &mut Scene) {
+        let (act, _) = ACTS[scene.rng.weighted(&self.weights)];
+        act(scene);
+    }
+}
+
+/// What the server of one run keeps: in most of them little of one kind, so that each bound is met alone.
+pub(crate) fn draw_config(rng: &mut Rng) -> (Config, Kept) {
+    let mut config = Config { jsonp: true, ..Config::default() };
+    let bounds = &mut config.bounds;
+    bounds.channel_messages = *rng.pick(&[2, 8, 64, 512]);
+    match rng.below(6) {
+        0 => bounds.channel_bytes = *rng.pick(&[1_000, 10_000]),
+        1 => bounds.log_bytes = *rng.pick(&[3_000, 20_000]),
+        2 => bounds.message_kept_ms = *rng.pick(&[3_000, 30_000]),
+        _ => bounds.channel_bytes = 64 << 20,
+    }
+    // A few, so that they are dropped, or so many that none ever is.
+    bounds.presences_kept = *rng.pick(&[3, 100_000]);
+    let kept = kept(bounds);
+    // Longer than a poller of this simulation takes to come back.
+    config.grace_ms = *rng.pick(&[3_000, 15_000, 60_000]);
+    config.connections = *rng.pick(&[8, 40, 1000, 1000]);
+    (config, kept)
+}
+
+fn kept(bounds: &Bounds) -> Kept {
+    Kept {
+        messages: bounds.channel_messages,
+        bytes: bounds.channel_bytes,
+        all_bytes: bounds.log_bytes,
+        ms: bounds.message_kept_ms,
+        // Those that age, or make room for others' messages, go without a gap.
+        presences: bounds.presences_kept > 1000
+            && bounds.message_kept_ms > 1 << 20
+            && bounds.log_bytes > 1 << 20,
+    }
+}
+
+/// The people of one run. Some know their secrets before they come for the first time.
+pub(crate) fn draw_people(rng: &mut Rng) -> Vec<Person> {
+    let nicks = ["ann", "Bob", "Łucja", "d_e", "李"];
+    let count = rng.range(0, nicks.len());
+    let person = |nick: &&str| {
+        let mut bytes = [0; 15];
+        rng.fill(&mut bytes);
+        let secret = people::secret(&bytes);
+        Person { nick: (*nick).to_owned(), secret: rng.coin().then_some(secret), known_in: None }
+    };
+    nicks[..count].iter().map(person).collect()
+}
