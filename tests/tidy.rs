@@ -26,9 +26,11 @@ const PILLARS: &[&str] = &["reactor", "wire", "hub"];
 /// What `chat/` may take from the crate: the surface any application gets.
 const APP_SURFACE: &[&str] = &[
     "server::App",
+    "server::ChannelInfo",
     "server::ClientId",
     "server::Command",
     "server::Ctx",
+    "server::Kept",
     "server::Message",
     "server::Object",
     "server::Refusal",

@@ -2,68 +2,9 @@
 
 mod common;
 
-use common::{Reader, Running, Way, refused, serve};
+use common::writer::{WAYS, writer};
+use common::{Reader, Way, refused, serve};
 use serde_json::{Value, json};
-
-/// Somebody who writes: over the WebSocket that is read, or by posts beside a stream.
-struct Writer<'a> {
-    server: &'a Running,
-    reader: Reader,
-}
-
-impl Writer<'_> {
-    #[track_caller]
-    fn command(&mut self, command: &Value) -> Value {
-        match self.reader.way {
-            Way::WebSocket => self.reader.command(command),
-            _ => self.server.command(&self.reader.sid, command),
-        }
-    }
-
-    #[track_caller]
-    #[expect(clippy::needless_pass_by_value, reason = "a story reads better without the ampersand")]
-    fn ok(&mut self, command: Value) -> Value {
-        let reply = self.command(&command);
-        assert_eq!((&reply["type"], &reply["ok"]), (&json!("reply"), &json!(true)), "{reply}");
-        reply
-    }
-
-    #[track_caller]
-    #[expect(clippy::needless_pass_by_value, reason = "a story reads better without the ampersand")]
-    fn refused(&mut self, command: Value) -> String {
-        refused(&self.command(&command)).to_owned()
-    }
-
-    /// The next event, whether it came before a reply or is still to come.
-    #[track_caller]
-    fn event(&mut self) -> Value {
-        self.reader.unread_event()
-    }
-
-    #[track_caller]
-    fn login(&mut self, nick: &str) -> String {
-        let reply = self.ok(json!({"op": "login", "nick": nick}));
-        assert_eq!(reply["user"], nick);
-        reply["secret"].as_str().expect("a secret").to_owned()
-    }
-
-    #[track_caller]
-    fn expect_presence(&mut self, event: &str, user: &str, count: u64) {
-        let told = self.event();
-        assert_eq!(told["type"], "presence", "{told}");
-        assert_eq!(
-            (&told["event"], &told["user"], &told["count"]),
-            (&json!(event), &json!(user), &json!(count))
-        );
-    }
-}
-
-fn writer<'a>(server: &'a Running, way: Way, query: &str) -> Writer<'a> {
-    Writer { server, reader: Reader::open(server, way, query) }
-}
-
-/// The two ways up: frames, and posts beside a stream.
-const WAYS: [Way; 2] = [Way::WebSocket, Way::Sse];
 
 #[test]
 fn a_reply_carries_the_ref_as_it_came() {
@@ -256,7 +197,7 @@ fn typing_is_told_once_in_a_while_and_kept_by_nobody() {
     for _ in 0..5 {
         ann.ok(json!({"op": "typing", "ch": "a"}));
     }
-    server.world.move_wall(2_000);
+    server.skip(2_000);
     ann.ok(json!({"op": "typing", "ch": "a"}));
     ann.ok(json!({"op": "publish", "ch": "a", "data": 1}));
     for _ in 0..2 {
@@ -280,12 +221,15 @@ fn an_inbox_is_its_owners() {
         let publish = json!({"op": "publish", "ch": inbox, "data": "psst"});
         assert_eq!(bob.refused(publish.clone()), "login_first");
         bob.login(&format!("bob{nick}"));
+        assert_eq!(bob.refused(publish.clone()), "no_such_user");
+        // She was here once.
+        let secret = writer(&server, way, "ch=b").login(nick);
         bob.ok(publish);
         for op in ["subscribe", "who", "history"] {
             assert_eq!(bob.refused(json!({"op": op, "ch": inbox})), "not_yours", "{op}");
         }
         assert_eq!(ann.refused(json!({"op": "subscribe", "ch": inbox})), "not_yours");
-        ann.login(nick);
+        ann.ok(json!({"op": "login", "nick": nick, "secret": secret}));
         // She was not there when it was sent.
         ann.ok(json!({"op": "subscribe", "ch": inbox, "last": 10}));
         let mut event = ann.event();
@@ -299,29 +243,6 @@ fn an_inbox_is_its_owners() {
             assert_eq!(server.get(&format!("{}?ch=@ann&last=9", way.path())).status, 403, "{way:?}");
         }
     }
-}
-
-#[test]
-fn a_receipt_goes_to_the_authors_inbox() {
-    let server = serve(|_| {});
-    let mut ann = writer(&server, Way::WebSocket, "ch=b");
-    ann.login("ann");
-    ann.ok(json!({"op": "subscribe", "ch": "@ann"}));
-    ann.reader.passed_over();
-    let mut bob = writer(&server, Way::Sse, "ch=b");
-    bob.login("bob");
-    let id = ann.ok(json!({"op": "publish", "ch": "a", "data": "hello"}))["id"].clone();
-    let anonymous = server.publish("a", "1");
-    ann.ok(json!({"op": "read", "ch": "a", "id": id}));
-    bob.ok(json!({"op": "read", "ch": "a", "id": "00000000-99"}));
-    bob.ok(json!({"op": "read", "ch": "a", "id": anonymous}));
-    bob.ok(json!({"op": "read", "ch": "a", "id": id}));
-    let mut receipt = ann.event();
-    while receipt["type"] != "message" {
-        receipt = ann.event();
-    }
-    assert_eq!((&receipt["ch"], &receipt["from"]), (&json!("@ann"), &json!("bob")));
-    assert_eq!(receipt["data"], json!({"receipt": "read", "ch": "a", "id": id}));
 }
 
 #[test]

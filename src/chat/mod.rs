@@ -2,34 +2,108 @@
 //! do, an application of one's own can do too.
 //!
 //! It knows no connection and no transport. Rooms are channels; a person's inbox is the channel `@nick`;
-//! who is there, what was said and who may read what is the server's business. What is left for the chat is
-//! names: who is called what, and that nobody takes another's.
+//! what was said, who has read how much of it and who is told is the server's business. What is left for the
+//! chat is people, and what they may do.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `names` | who is called what, and that nobody takes another's name |
+//! | `people` | who is here, looking or away |
+//! | `messages` | publishing, copies for the sender's other tabs, deletion, receipts |
+//! | `rooms` | the list of rooms |
+//! | `receipts`, `recent` | what is known to have been read; a table that forgets |
+//! | `pictures`, `image` | pictures, and what their bytes say they are |
+//! | `moderation`, `admin` | who is muted or banned, and by whose order |
 
+mod admin;
+mod image;
+mod messages;
+mod moderation;
 mod names;
+mod people;
+mod pictures;
+mod receipts;
+mod recent;
+mod rooms;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use self::moderation::Moderation;
 use self::names::Names;
-use crate::limits::TYPING_MS;
-use crate::server::{App, ClientId, Command, Ctx, Object, Refusal, Request, Response};
+use self::people::People;
+use self::pictures::Pictures;
+use self::receipts::{Receipt, Receipts};
+use self::rooms::Rooms;
+use crate::limits::{PEOPLE_LISTED_MAX, PICTURE_BYTES_DEFAULT, PICTURES_BYTES_DEFAULT, TYPING_MS};
+use crate::server::{App, ClientId, Command, Ctx, Kept, Object, Refusal, Request, Response};
 use crate::web;
 
+/// Where pictures are.
+const PICTURES: &str = "/pictures";
+
+/// What whoever runs the chat may choose.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Rooms that are listed though nobody is in them. The first is where people begin.
+    pub rooms: Vec<String>,
+    /// Bytes of one picture.
+    pub picture_bytes: usize,
+    /// Bytes of all pictures that are kept.
+    pub pictures_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            rooms: vec!["lobby".to_owned()],
+            picture_bytes: PICTURE_BYTES_DEFAULT,
+            pictures_bytes: PICTURES_BYTES_DEFAULT,
+        }
+    }
+}
+
 /// The chat.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Chat {
+    options: Options,
     names: Names,
-    /// Where and when each client was last told of as typing, in milliseconds of the wall clock.
+    people: People,
+    rooms: Rooms,
+    receipts: Receipts,
+    pictures: Pictures,
+    moderation: Moderation,
+    /// Where and when each client was last told of as typing.
     typed: HashMap<ClientId, (String, u64)>,
+}
+
+impl Default for Chat {
+    fn default() -> Chat {
+        Chat::new()
+    }
 }
 
 impl Chat {
     /// A chat that nobody has entered yet.
     pub fn new() -> Chat {
-        Chat::default()
+        Chat::with(Options::default())
     }
 
-    /// `login {nick, secret?}`: takes a name. The reply's `secret` proves later that it was this person who
-    /// took it.
+    /// A chat with choices of one's own.
+    pub fn with(options: Options) -> Chat {
+        Chat {
+            names: Names::default(),
+            people: People::default(),
+            rooms: Rooms::default(),
+            receipts: Receipts::default(),
+            pictures: Pictures::new(options.pictures_bytes, options.picture_bytes),
+            moderation: Moderation::default(),
+            typed: HashMap::new(),
+            options,
+        }
+    }
+
+    /// `login {nick, secret?, avatar?}`: takes a name. The reply's `secret` proves later that it was this
+    /// person who took it.
     fn login(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -37,17 +111,78 @@ impl Chat {
         command: &Command<'_>,
     ) -> Result<Object, Refusal> {
         let nick = command.string("nick")?;
+        let nick = nick.trim();
         let secret = command.optional_string("secret")?;
-        let taken = self.names.take(client, nick.trim(), secret.as_deref(), |bytes| ctx.random(bytes))?;
+        let avatar = command.optional_number("avatar")?.map(hue).transpose()?;
+        let spelled = self.names.spelled(nick).unwrap_or(nick);
+        self.moderation.check_name(spelled, ctx.now())?;
+        self.people.admit(spelled, client)?;
+        let taken = self.names.take(client, nick, secret.as_deref(), |bytes| ctx.random(bytes))?;
         if let Some(freed) = taken.freed {
             ctx.clear(&inbox(&freed));
         }
         // Who is somebody else from now on reads that person's mail no more.
-        if let Some(old) = ctx.user(client).map(inbox).filter(|old| *old != inbox(&taken.nick)) {
-            ctx.unsubscribe(client, &old);
+        if let Some(old) = ctx.user(client).map(str::to_owned).filter(|old| *old != taken.nick) {
+            ctx.unsubscribe(client, &inbox(&old));
+            let news = self.people.leave(&old, client);
+            self.announce(ctx, &old, news);
         }
         ctx.set_user(client, Some(&taken.nick));
+        let news = self.people.enter(&taken.nick, client, avatar);
+        self.announce(ctx, &taken.nick, news);
         Ok(Object::new().string("user", &taken.nick).string("secret", &taken.secret))
+    }
+
+    /// `away {away}`: this client is not looked at, or again.
+    fn away(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        client: ClientId,
+        command: &Command<'_>,
+    ) -> Result<Object, Refusal> {
+        let is_away = command.boolean("away")?;
+        let user = user(ctx, client)?;
+        let news = self.people.set_away(&user, client, is_away);
+        self.announce(ctx, &user, news);
+        Ok(Object::new())
+    }
+
+    /// Tells all rooms that a user reads that they are away or back, if that is news.
+    fn announce(&self, ctx: &mut Ctx<'_>, user: &str, news: Option<bool>) {
+        let (Some(is_away), Some(person)) = (news, self.people.find(user)) else { return };
+        let channels: BTreeSet<String> =
+            person.clients().flat_map(|client| ctx.subscriptions(client)).collect();
+        for room in channels.iter().filter(|channel| !channel.starts_with('@')) {
+            ctx.announce(room, user, is_away);
+        }
+    }
+
+    /// `people {ch}`: who is in a room, and whether they look.
+    fn people(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        client: ClientId,
+        command: &Command<'_>,
+    ) -> Result<Object, Refusal> {
+        let channel = command.string("ch")?;
+        self.on_subscribe(ctx, client, &channel)?;
+        let line = |nick: &str| {
+            let person = self.people.find(nick);
+            let line = Object::new()
+                .string("nick", nick)
+                .boolean("away", person.is_some_and(|person| person.is_away));
+            match person.and_then(|person| person.avatar) {
+                Some(avatar) => line.number("avatar", u64::from(avatar)),
+                None => line,
+            }
+        };
+        let people: Vec<Object> = ctx.users(&channel).take(PEOPLE_LISTED_MAX).map(line).collect();
+        let (count, readers) = ctx.channel(&channel).map_or((0, 0), |info| (info.users, info.readers));
+        Ok(Object::new()
+            .string("ch", &channel)
+            .array("people", people.iter().map(Object::as_bytes))
+            .number("count", count as u64)
+            .number("readers", readers as u64))
     }
 
     /// `typing {ch}`: tells the room, at most once in a while, and keeps nothing of it.
@@ -59,10 +194,9 @@ impl Chat {
     ) -> Result<Object, Refusal> {
         let channel = command.string("ch")?;
         let user = user(ctx, client)?;
-        self.on_publish(ctx, client, &channel, b"")?;
-        let now = ctx.wall();
-        // A clock that was set back is no reason to be silent for an hour.
-        let is_recent = |(last, at): &(String, u64)| *last == channel && *at <= now && now - at < TYPING_MS;
+        self.check_author(ctx, client, &channel)?;
+        let now = ctx.now();
+        let is_recent = |(last, at): &(String, u64)| *last == channel && now - at < TYPING_MS;
         if !self.typed.get(&client).is_some_and(is_recent) {
             self.typed.insert(client, (channel.clone(), now));
             ctx.tell(&channel, &Object::event("typing").string("ch", &channel).string("user", &user));
@@ -70,27 +204,48 @@ impl Chat {
         Ok(Object::new())
     }
 
-    /// `read {ch, id}`: a receipt for the author of a message, as a message in the author's inbox.
-    fn read(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        client: ClientId,
-        command: &Command<'_>,
-    ) -> Result<Object, Refusal> {
-        let (channel, id) = (command.string("ch")?, command.string("id")?);
-        let user = user(ctx, client)?;
-        self.on_subscribe(ctx, client, &channel)?;
-        let author =
-            ctx.message(&channel, &id).and_then(|message| message.from).filter(|author| *author != user);
-        if let Some(author) = author {
-            let receipt = Object::new().string("receipt", "read").string("ch", &channel).string("id", &id);
-            ctx.publish(&inbox(&author), Some(&user), receipt.as_bytes())?;
+    /// `POST /pictures?sid=…`: leaves a picture; `GET /pictures/<id>` hands it out.
+    fn picture(&mut self, ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<Response, Refusal> {
+        if let Some(name) = request.path().strip_prefix(PICTURES).and_then(|path| path.strip_prefix('/')) {
+            check_method(request, "GET, HEAD")?;
+            return Ok(self.pictures.answer(name));
         }
-        Ok(Object::new())
+        check_method(request, "POST")?;
+        let sid = request.parameter("sid").ok_or_else(|| Refusal::missing("sid"))?;
+        let owner = ctx.find(&sid).ok_or_else(|| {
+            Refusal::new(
+                410,
+                "unknown_sid",
+                "This client is gone; read again, and send with the sid you are given.",
+            )
+        })?;
+        let owner = user(ctx, owner)?;
+        self.moderation.check_mute(&owner, ctx.now())?;
+        let answer = self.pictures.keep(&owner, request.body, |bytes| ctx.random(bytes))?;
+        Ok(Response::json(200, answer.into_bytes()).with_header("Cache-Control", "no-store"))
+    }
+
+    /// `GET /config`: what a page has to know before it begins.
+    fn config(&self, ctx: &Ctx<'_>, request: &Request<'_>) -> Result<Response, Refusal> {
+        check_method(request, "GET, HEAD")?;
+        let config = ctx.config();
+        let jsonp = config.jsonp.then_some("jsonp");
+        let transports = ["websocket", "sse", "stream", "iframe", "poll"].into_iter().chain(jsonp);
+        let answer = Object::new()
+            .number("picture_bytes", self.options.picture_bytes as u64)
+            .strings("rooms", self.options.rooms.iter().map(String::as_str))
+            .strings("transports", transports)
+            .number("text_bytes", config.bounds.message_bytes as u64)
+            .string("version", env!("CARGO_PKG_VERSION"));
+        Ok(Response::json(200, answer.into_bytes()).with_header("Cache-Control", "no-cache"))
     }
 }
 
 impl App for Chat {
+    fn on_connect(&mut self, ctx: &mut Ctx<'_>, _: ClientId, request: &Request<'_>) -> Result<(), Refusal> {
+        self.moderation.check_address(request.peer(), ctx.now())
+    }
+
     fn on_command(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -99,19 +254,51 @@ impl App for Chat {
     ) -> Result<Object, Refusal> {
         match command.op() {
             "login" => self.login(ctx, client, command),
+            "rooms" => Ok(self.rooms.list(ctx, &self.options.rooms)),
+            "people" => self.people(ctx, client, command),
+            "away" => self.away(ctx, client, command),
             "typing" => self.typing(ctx, client, command),
-            "read" => self.read(ctx, client, command),
+            "read" => self.receipt(ctx, client, command, Receipt::Read),
+            "received" => self.receipt(ctx, client, command, Receipt::Delivered),
+            "delete" => self.delete(ctx, client, command),
             other => Err(Refusal::unknown_op(other)),
         }
     }
 
-    fn on_close(&mut self, _ctx: &mut Ctx<'_>, client: ClientId) {
-        self.names.leave(client);
-        self.typed.remove(&client);
+    fn on_publish(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        client: ClientId,
+        channel: &str,
+        data: &[u8],
+    ) -> Result<(), Refusal> {
+        self.check_author(ctx, client, channel)?;
+        self.check_copy(ctx, channel, data)
     }
 
-    fn on_request(&mut self, _ctx: &mut Ctx<'_>, request: &Request<'_>) -> Response {
-        web::answer(request)
+    fn on_published(&mut self, ctx: &mut Ctx<'_>, _: ClientId, channel: &str, message: &Kept) {
+        self.copy(ctx, channel, message);
+    }
+
+    fn on_close(&mut self, ctx: &mut Ctx<'_>, client: ClientId) {
+        self.typed.remove(&client);
+        if let Some(nick) = self.names.leave(client) {
+            let news = self.people.leave(&nick, client);
+            self.announce(ctx, &nick, news);
+        }
+    }
+
+    fn on_request(&mut self, ctx: &mut Ctx<'_>, request: &Request<'_>) -> Response {
+        let path = request.path();
+        if path.starts_with(admin::PATH) {
+            return self.admin(ctx, request);
+        }
+        let answer = match path {
+            "/config" => self.config(ctx, request),
+            _ if path == PICTURES || path.starts_with("/pictures/") => self.picture(ctx, request),
+            _ => return web::answer(request),
+        };
+        answer.unwrap_or_else(|refusal| refusal.to_response())
     }
 }
 
@@ -124,4 +311,23 @@ fn inbox(nick: &str) -> String {
 fn user(ctx: &Ctx<'_>, client: ClientId) -> Result<String, Refusal> {
     let user = ctx.user(client).map(str::to_owned);
     user.ok_or_else(|| Refusal::new(403, "login_first", "Log in first: {\"op\":\"login\",\"nick\":…}."))
+}
+
+fn no_such_user() -> Refusal {
+    Refusal::new(404, "no_such_user", "Nobody of this name was ever here; a name is spelled as it was taken.")
+}
+
+/// A hue in degrees.
+fn hue(degrees: u64) -> Result<u16, Refusal> {
+    let hue = u16::try_from(degrees).ok().filter(|degrees| *degrees < 360);
+    hue.ok_or_else(|| Refusal::bad_value("avatar", "a hue from 0 to 359"))
+}
+
+/// Refuses every method but those.
+fn check_method(request: &Request<'_>, methods: &'static str) -> Result<(), Refusal> {
+    if methods.split(", ").any(|method| method == request.method()) {
+        return Ok(());
+    }
+    let refusal = Refusal::new(405, "method_not_allowed", format!("This path takes {methods}."));
+    Err(refusal.with_field("Allow", methods))
 }

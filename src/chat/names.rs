@@ -83,13 +83,19 @@ impl Names {
         Ok(Taken { nick: name.nick.clone(), secret: name.secret.clone(), freed })
     }
 
-    /// The client uses its name no more.
-    pub(super) fn leave(&mut self, client: ClientId) {
-        let Some(folded) = self.of_client.remove(&client) else { return };
-        let Some(name) = self.taken.get_mut(&folded) else { return };
+    /// A name as its owner spelled it, if it is somebody's.
+    pub(super) fn spelled(&self, nick: &str) -> Option<&str> {
+        self.taken.get(&nick.to_lowercase()).map(|name| &*name.nick)
+    }
+
+    /// The client uses its name no more. The answer is the name, if it had one.
+    pub(super) fn leave(&mut self, client: ClientId) -> Option<String> {
+        let folded = self.of_client.remove(&client)?;
+        let name = self.taken.get_mut(&folded)?;
+        let nick = name.nick.clone();
         name.clients -= 1;
         if name.clients > 0 {
-            return;
+            return Some(nick);
         }
         self.leaves += 1;
         name.left = self.leaves;
@@ -99,6 +105,7 @@ impl Names {
             let taken = &self.taken;
             self.unused.retain(|entry| is_unused(taken, entry));
         }
+        Some(nick)
     }
 
     /// Frees the name that has been unused for longest, if there is no room for another.

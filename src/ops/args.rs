@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use lexopt::prelude::*;
 use log::LevelFilter;
 
+use crate::chat::Options;
+use crate::hub::is_channel_name;
 use crate::limits;
 use crate::server::{Config, Network, hosts};
 
@@ -45,6 +47,11 @@ What it keeps and allows
   --heartbeat S        seconds between two heartbeats of a stream (25)
   --grace S            seconds a client without a connection is still present (15)
 
+The chat
+  --room NAME          a room that is listed though nobody is in it (lobby; repeatable)
+  --picture-bytes N    bytes of the largest picture (512K)
+  --pictures-bytes N   bytes of all pictures that are kept; the oldest go (32M)
+
 Others
   --log LEVEL          error, warn, info, debug or trace (warn)
   --help, --version    print this, or the version
@@ -61,6 +68,8 @@ pub struct Args {
     pub address: SocketAddr,
     /// How to serve.
     pub config: Config,
+    /// How to chat.
+    pub chat: Options,
     /// What to log.
     pub log: LevelFilter,
 }
@@ -95,6 +104,7 @@ impl Args {
         let key =
             key.filter(|key| !key.is_empty()).map(|key| key_of("ENCKE_PUBLISH_KEY", &key)).transpose()?;
         let mut config = Config { publish_key: key, ..Config::default() };
+        let mut chat = Options { rooms: Vec::new(), ..Options::default() };
         let mut address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let (mut port, mut log, mut is_open) = (8080, LevelFilter::Warn, false);
         let mut parser = lexopt::Parser::from_args(args);
@@ -119,37 +129,60 @@ impl Args {
                 Long("host") => {
                     config.hosts.get_or_insert_default().push(host_of(&parser.value()?.string()?)?);
                 }
+                Long("room") => chat.rooms.push(room_of(&parser.value()?.string()?)?),
                 Long(name) => {
                     let name = name.to_owned();
-                    set_number(&mut config, &name, &mut parser)?;
+                    set_number(&mut config, &mut chat, &name, &mut parser)?;
                 }
                 other => return Err(other.unexpected().into()),
             }
         }
         config.open_back_end = address.is_loopback();
-        if config.publish_key.is_none() && !is_open && !address.is_loopback() {
-            return Err(Misuse::Wrong(format!(
-                "at {address} everybody who reaches this machine could publish: set ENCKE_PUBLISH_KEY \
-                 to a secret, or say --open-publish if that is what you want"
-            )));
+        if chat.rooms.is_empty() {
+            chat.rooms = Options::default().rooms;
         }
-        if config.proxy_protocol && config.trusted_proxies.is_empty() {
-            return Err(Misuse::Wrong(
-                "--proxy-protocol needs to know whose word to take: name the proxy with --trusted-proxy"
-                    .to_owned(),
-            ));
-        }
-        if config.bounds.message_bytes >= config.bounds.channel_bytes {
-            return Err(Misuse::Wrong("--message-bytes must be less than --history-bytes".to_owned()));
-        }
-        // A request carries a message and a little around it.
-        config.message_bytes = config.message_bytes.max(config.bounds.message_bytes + limits::HEAD_BYTES_MAX);
-        Ok(Args { address: SocketAddr::new(address, port), config, log })
+        check(&config, &chat, address, is_open)?;
+        // A request carries a picture, or a message and a little around it.
+        let message_bytes = config.bounds.message_bytes + limits::HEAD_BYTES_MAX;
+        config.message_bytes = config.message_bytes.max(message_bytes).max(chat.picture_bytes);
+        Ok(Args { address: SocketAddr::new(address, port), config, chat, log })
     }
 }
 
+/// What can't be meant together.
+fn check(config: &Config, chat: &Options, address: IpAddr, is_open: bool) -> Result<(), Misuse> {
+    if config.publish_key.is_none() && !is_open && !address.is_loopback() {
+        return Err(Misuse::Wrong(format!(
+            "at {address} everybody who reaches this machine could publish: set ENCKE_PUBLISH_KEY \
+             to a secret, or say --open-publish if that is what you want"
+        )));
+    }
+    if config.proxy_protocol && config.trusted_proxies.is_empty() {
+        return Err(Misuse::Wrong(
+            "--proxy-protocol needs to know whose word to take: name the proxy with --trusted-proxy"
+                .to_owned(),
+        ));
+    }
+    if config.bounds.message_bytes >= config.bounds.channel_bytes {
+        return Err(Misuse::Wrong("--message-bytes must be less than --history-bytes".to_owned()));
+    }
+    let share = chat.pictures_bytes / limits::PICTURE_SHARE;
+    if chat.picture_bytes + limits::PICTURE_OVERHEAD_BYTES > share {
+        return Err(Misuse::Wrong(format!(
+            "--pictures-bytes must be a little more than {} times --picture-bytes",
+            limits::PICTURE_SHARE
+        )));
+    }
+    Ok(())
+}
+
 /// The options whose value is a number within bounds.
-fn set_number(config: &mut Config, name: &str, parser: &mut lexopt::Parser) -> Result<(), Misuse> {
+fn set_number(
+    config: &mut Config,
+    chat: &mut Options,
+    name: &str,
+    parser: &mut lexopt::Parser,
+) -> Result<(), Misuse> {
     let (least, most) = match name {
         "history" => (1, 1_000_000),
         "history-bytes" => (4 * 1024, limits::LOG_BYTES_MAX as u64 / 2),
@@ -158,6 +191,8 @@ fn set_number(config: &mut Config, name: &str, parser: &mut lexopt::Parser) -> R
         "connections" => (1, limits::LINKS_MAX as u64),
         "heartbeat" => (limits::HEARTBEAT_S_MIN, limits::HEARTBEAT_S_MAX),
         "grace" => (0, 3_600),
+        "picture-bytes" => (1_024, 64 << 20),
+        "pictures-bytes" => (8 * 1024, 16 << 30),
         _ => return Err(Misuse::Wrong(format!("there is no option --{name}"))),
     };
     let text = parser.value()?.string()?;
@@ -172,6 +207,8 @@ fn set_number(config: &mut Config, name: &str, parser: &mut lexopt::Parser) -> R
         "message-bytes" => config.bounds.message_bytes = number as usize,
         "connections" => config.connections = number as usize,
         "heartbeat" => config.heartbeat_s = number,
+        "picture-bytes" => chat.picture_bytes = number as usize,
+        "pictures-bytes" => chat.pictures_bytes = number as usize,
         _ => config.grace_ms = number * 1000,
     }
     Ok(())
@@ -203,6 +240,15 @@ fn network_of(text: &str) -> Result<Network, Misuse> {
 fn host_of(text: &str) -> Result<String, Misuse> {
     let wrong = || Misuse::Wrong(format!("--host takes a name without scheme and port, not `{text}`"));
     hosts::parse(text).ok_or_else(wrong)
+}
+
+fn room_of(text: &str) -> Result<String, Misuse> {
+    if is_channel_name(text) && !text.starts_with('@') {
+        return Ok(text.to_owned());
+    }
+    Err(Misuse::Wrong(format!(
+        "--room takes a name of 1 to 128 bytes without / , ? # and no @ first, not `{text}`"
+    )))
 }
 
 fn origin_of(text: &str) -> Result<String, Misuse> {
@@ -257,6 +303,10 @@ mod tests {
         assert!(!parse("--no-deflate").unwrap().config.deflate);
         let hosts = parse("--host a.example --host b.example").unwrap().config.hosts;
         assert_eq!(hosts.as_deref(), Some(&["a.example".to_owned(), "b.example".to_owned()][..]));
+        assert_eq!(args.chat.rooms, ["lobby"]);
+        let args = parse("--room tea --room café --picture-bytes 4M").unwrap();
+        assert_eq!(args.chat.rooms, ["tea", "café"]);
+        assert_eq!((args.chat.picture_bytes, args.config.message_bytes), (4 << 20, 4 << 20));
     }
 
     #[test]
@@ -278,6 +328,8 @@ mod tests {
         assert!(wrong("--trusted-proxy 10.0.0.1/8").contains("10.0.0.0/8"));
         assert!(wrong("--proxy-protocol").contains("--trusted-proxy"));
         assert!(parse("--proxy-protocol --trusted-proxy ::1 --trusted-proxy 10.0.0.0/8").is_ok());
+        assert!(wrong("--picture-bytes 9M").contains("--pictures-bytes"));
+        assert!(wrong("--room @ann").contains("@ann") && wrong("--room a/b").contains("a/b"));
         assert!(wrong("extra").contains("extra"));
         assert_eq!(parse("--port 70000").is_err(), parse("--help").is_err());
     }

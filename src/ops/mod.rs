@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use log::info;
 
 pub use self::args::{Args, Misuse, USAGE};
+use crate::chat::Chat;
 use crate::reactor::Reactor;
 use crate::reactor::io::{Kernel, entropy};
 use crate::server::{App, Config, Server};
@@ -49,7 +50,7 @@ pub fn run() -> u8 {
     };
     logging::start(args.log);
     let address = args.address;
-    match serve(address, args.config, Box::new(crate::chat::Chat::new())) {
+    match serve(address, args.config, Box::new(Chat::with(args.chat))) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("encke: can't serve at {address}: {error}{}", hint(&error));

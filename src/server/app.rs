@@ -274,9 +274,15 @@ impl Ctx<'_> {
         self.hall.peer(client)
     }
 
+    /// All clients, in no particular order.
+    pub fn clients(&self) -> impl Iterator<Item = ClientId> {
+        self.hall.clients.iter().map(|(client, _)| client)
+    }
+
     /// The users present in a channel, in order of their names.
-    pub fn users(&self, channel: &str) -> Vec<String> {
-        self.hall.users(channel)
+    pub fn users(&self, channel: &str) -> impl Iterator<Item = &str> {
+        let id = self.hall.hub.find(channel);
+        id.into_iter().flat_map(|id| self.hall.hub.users(id)).map(|(user, _)| user)
     }
 
     /// About a channel, if it is open.

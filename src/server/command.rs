@@ -80,6 +80,15 @@ impl<'a> Command<'a> {
         self.present(name).map(serde_json::from_str).transpose().map_err(wants)
     }
 
+    /// A member that must be a truth value.
+    ///
+    /// # Errors
+    /// It is missing or something else.
+    pub fn boolean(&self, name: &str) -> Result<bool, Refusal> {
+        let text = self.present(name).ok_or_else(|| Refusal::missing(name))?;
+        serde_json::from_str(text).map_err(|_| Refusal::bad_value(name, "true or false"))
+    }
+
     fn present(&self, name: &str) -> Option<&'a str> {
         self.members.get(name).map(|raw| raw.get()).filter(|text| *text != "null")
     }
@@ -130,14 +139,18 @@ mod tests {
 
     #[test]
     fn members_are_read_as_what_they_are() {
-        let command =
-            Command::parse(r#"{"op":"publish","ref":7,"ch":"lobby","data":{"a": [1.0, "<"]},"last":3}"#)
-                .unwrap();
+        let command = Command::parse(
+            r#"{"op":"publish","ref":7,"ch":"lobby","data":{"a": [1.0, "<"]},"last":3,"on":true}"#,
+        )
+        .unwrap();
         assert_eq!((command.op(), command.reference()), ("publish", &b"7"[..]));
         assert_eq!(command.string("ch").unwrap(), "lobby");
         assert_eq!(command.json("data").unwrap(), br#"{"a":[1.0,"\u003c"]}"#);
         assert_eq!(command.optional_number("last").unwrap(), Some(3));
         assert_eq!(command.optional_string("key").unwrap(), None);
+        assert!(command.boolean("on").unwrap());
+        assert_eq!(command.boolean("last").unwrap_err().code, "bad_value");
+        assert_eq!(command.boolean("off").unwrap_err().code, "missing_value");
         assert_eq!(command.string("last").unwrap_err().code, "bad_value");
         assert_eq!(command.string("none").unwrap_err().code, "missing_value");
     }

@@ -10,6 +10,7 @@
 //! | `client` | a connection: bytes, requests, responses, frames |
 //! | `inflate` | DEFLATE read in the plainest way |
 //! | `reader` | a client that reads events, over whichever transport |
+//! | `writer` | somebody who sends commands |
 //! | `stories` | what is true of every transport, told once |
 
 #![allow(dead_code, unreachable_pub, reason = "every file under tests/ uses its own part of this")]
@@ -19,6 +20,7 @@ pub mod inflate;
 pub mod machine;
 pub mod reader;
 pub mod stories;
+pub mod writer;
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;

@@ -1,0 +1,197 @@
+//! Moderation: who must be silent, who must stay away, and until when.
+//!
+//! It knows nicks, addresses and times of a clock that is never set back. It acts on nobody: it says who may
+//! not, and the rest of the chat asks it. However a nick is spelled, it is one nick.
+//!
+//! An IPv6 address stands for its /64: that is what one household or one machine is given, and to change
+//! within it costs nothing (RFC 6177, section 2).
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::limits::{SENTENCE_S_MAX, SENTENCES_MAX};
+use crate::server::Refusal;
+
+/// Milliseconds of the clock until which something holds, by whom it holds for.
+#[derive(Debug)]
+pub(super) struct Sentences<K> {
+    until: BTreeMap<K, u64>,
+}
+
+impl<K: Ord> Sentences<K> {
+    fn new() -> Sentences<K> {
+        Sentences { until: BTreeMap::new() }
+    }
+
+    /// From now on for so many seconds; for none at all, no more.
+    ///
+    /// # Errors
+    /// There are too many.
+    fn set(&mut self, whom: K, seconds: u64, now: u64) -> Result<(), Refusal> {
+        self.until.retain(|_, until| *until > now);
+        if seconds == 0 {
+            self.until.remove(&whom);
+            return Ok(());
+        }
+        if self.until.len() >= SENTENCES_MAX && !self.until.contains_key(&whom) {
+            let sentence = "So many are muted or banned that there is no room; lift some with `seconds` 0.";
+            return Err(Refusal::new(503, "too_many_sentences", sentence));
+        }
+        self.until.insert(whom, now + seconds.min(SENTENCE_S_MAX) * 1000);
+        Ok(())
+    }
+
+    /// Milliseconds that are left for somebody.
+    fn left<Q>(&self, whom: &Q, now: u64) -> Option<u64>
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.until.get(whom).and_then(|until| until.checked_sub(now)).filter(|left| *left > 0)
+    }
+
+    /// All that hold, with the milliseconds that are left.
+    pub(super) fn iter(&self, now: u64) -> impl Iterator<Item = (&K, u64)> {
+        self.until
+            .iter()
+            .filter(move |(_, until)| **until > now)
+            .map(move |(whom, until)| (whom, until - now))
+    }
+}
+
+/// See the top of this file.
+#[derive(Debug)]
+pub(super) struct Moderation {
+    pub(super) muted: Sentences<String>,
+    pub(super) banned: Sentences<String>,
+    pub(super) networks: Sentences<IpAddr>,
+}
+
+impl Default for Moderation {
+    fn default() -> Moderation {
+        Moderation { muted: Sentences::new(), banned: Sentences::new(), networks: Sentences::new() }
+    }
+}
+
+impl Moderation {
+    /// Makes somebody silent for so many seconds.
+    ///
+    /// # Errors
+    /// Too many are.
+    pub(super) fn mute(&mut self, nick: &str, seconds: u64, now: u64) -> Result<(), Refusal> {
+        self.muted.set(nick.to_lowercase(), seconds, now)
+    }
+
+    /// Keeps a name out for so many seconds.
+    ///
+    /// # Errors
+    /// Too many are kept out.
+    pub(super) fn ban(&mut self, nick: &str, seconds: u64, now: u64) -> Result<(), Refusal> {
+        self.banned.set(nick.to_lowercase(), seconds, now)
+    }
+
+    /// Keeps an address out for so many seconds.
+    ///
+    /// # Errors
+    /// Too many are kept out.
+    pub(super) fn ban_address(&mut self, address: IpAddr, seconds: u64, now: u64) -> Result<(), Refusal> {
+        self.networks.set(network(address), seconds, now)
+    }
+
+    /// Whether somebody may speak.
+    ///
+    /// # Errors
+    /// Not yet.
+    pub(super) fn check_mute(&self, nick: &str, now: u64) -> Result<(), Refusal> {
+        let Some(left) = self.muted.left(&nick.to_lowercase(), now) else { return Ok(()) };
+        let sentence = format!("You are muted for {} more.", time(left));
+        Err(Refusal::new(403, "muted", sentence).with_retry(left))
+    }
+
+    /// Whether a name may be used.
+    ///
+    /// # Errors
+    /// Not yet.
+    pub(super) fn check_name(&self, nick: &str, now: u64) -> Result<(), Refusal> {
+        self.banned.left(&nick.to_lowercase(), now).map_or(Ok(()), |left| Err(banned("name", left)))
+    }
+
+    /// Whether somebody may come in from an address.
+    ///
+    /// # Errors
+    /// Not yet.
+    pub(super) fn check_address(&self, address: IpAddr, now: u64) -> Result<(), Refusal> {
+        self.networks.left(&network(address), now).map_or(Ok(()), |left| Err(banned("address", left)))
+    }
+}
+
+/// What of an address is somebody's own.
+pub(super) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+fn banned(what: &str, left: u64) -> Refusal {
+    Refusal::new(403, "banned", format!("This {what} is banned for {} more.", time(left))).with_retry(left)
+}
+
+/// A time for people, rounded up.
+fn time(ms: u64) -> String {
+    let seconds = ms.div_ceil(1000);
+    match seconds {
+        0..=90 => format!("{seconds} s"),
+        91..=5_400 => format!("{} min", seconds.div_ceil(60)),
+        _ => format!("{} h", seconds.div_ceil(3_600)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_ends_by_itself_or_is_lifted() {
+        let mut moderation = Moderation::default();
+        moderation.mute("ann", 10, 1_000).unwrap();
+        let refusal = moderation.check_mute("ann", 2_000).unwrap_err();
+        assert_eq!((refusal.code, refusal.retry_ms), ("muted", Some(9_000)));
+        assert_eq!(refusal.message, "You are muted for 9 s more.");
+        assert!(moderation.check_mute("Ann", 2_000).is_err() && moderation.check_mute("bob", 2_000).is_ok());
+        assert!(moderation.check_mute("ann", 11_000).is_ok());
+        moderation.ban("ann", 7_200, 0).unwrap();
+        assert_eq!(moderation.check_name("ann", 0).unwrap_err().message, "This name is banned for 2 h more.");
+        assert_eq!(moderation.banned.iter(0).collect::<Vec<_>>(), [(&"ann".to_owned(), 7_200_000)]);
+        moderation.ban("ann", 0, 0).unwrap();
+        assert!(moderation.check_name("ann", 0).is_ok());
+        moderation.mute("ann", u64::MAX, 0).unwrap();
+        let left = moderation.check_mute("ann", 0).unwrap_err().retry_ms;
+        assert_eq!(left, Some(SENTENCE_S_MAX * 1000), "no sum runs over");
+    }
+
+    #[test]
+    fn an_address_is_banned_with_its_network() {
+        let mut moderation = Moderation::default();
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        moderation.ban_address(address("2001:db8:1:2:3:4:5:6"), 60, 0).unwrap();
+        moderation.ban_address(address("::ffff:192.0.2.1"), 60, 0).unwrap();
+        let is_banned = |text: &str| moderation.check_address(address(text), 0).is_err();
+        assert!(is_banned("2001:db8:1:2::1") && !is_banned("2001:db8:1:3::1"));
+        assert!(is_banned("192.0.2.1") && !is_banned("192.0.2.2"));
+    }
+
+    #[test]
+    fn there_are_only_so_many() {
+        let mut moderation = Moderation::default();
+        for number in 0..SENTENCES_MAX {
+            moderation.mute(&number.to_string(), 1 + number as u64, 0).unwrap();
+        }
+        assert_eq!(moderation.mute("one more", 9, 0).unwrap_err().code, "too_many_sentences");
+        assert!(moderation.mute("7", 9, 0).is_ok(), "it has its place");
+        assert!(moderation.mute("one more", 9, 1_000).is_ok(), "the first is over");
+    }
+}
