@@ -1,573 +1,336 @@
-// The browser client of the first page: one room, read over any of seven transports.
+// The chat page: puts its parts together, and what concerns the page as a whole: the address, the title, coming
+// and going, announcements, keys, drawers.
 //
-// What it lives by: a reader's position is one cursor, `<epoch>-<seq>`, whatever the transport. So a link
-// may be dropped at any moment, and the next one, of any kind, goes on with `since=<cursor>`: nothing is
-// lost, and what comes twice is seen by its number and left out. What a server can't make good, it calls
-// a gap, and the gap is shown where it is.
+//   chat-session  who we are, the conversations      chat-inbound, chat-outbound: what comes, what goes; encke.js
+//   chat-model    one conversation as data, and the lines it makes
+//   chat-log      the lines on the screen          chat-line, chat-text: one line
+//   chat-compose  writing                          chat-picture, chat-emoji
+//   chat-side     the lists at the sides           chat-link, chat-dialogs: windows
+//   chat-words    every word in two languages      chat-dom, chat-kept: elements, storage
 //
-//   choose ──> connecting ──welcome──> live ──lost, bye, silence──> retrying ──┐
-//                   ^                                                          │ backoff
-//                   └──────────────────────────────────────────────────────────┘
-//
-// What goes up is a command with a `ref`; it stays in the outbox until its reply has come, and is sent
-// again on the next link. A message's `key` makes sending it twice harmless.
-//
-// Read first: section "What is seen on the wire" of the documentation.
+// The parts hear of changes from the session and say what people do to it; they don't know each other. Read
+// first: encke.d.ts, and docs on what is seen on the wire.
 
-const HISTORY = 50; // messages shown on entry
-const SHOWN_MAX = 2000; // lines kept in the page
-const CONNECT_MS = 10_000; // from opening a link to its welcome
-const WAIT_S = 25; // how long a long poll may hang
-const SHORT_MS = 1000; // between two short polls
-const BACKOFF_MS = 500; // the first wait before another try; doubles up to BACKOFF_MAX_MS
-const BACKOFF_MAX_MS = 30_000;
-const NAMES_KEPT = 20; // names of this browser whose secrets are kept
-const GROUP_MS = 5 * 60_000; // messages of one person this close together share one name
-const TYPES = ["welcome", "message", "presence", "gap", "heartbeat", "bye", "reply"];
+import { Compose } from "/chat-compose.js";
+import { enlarge, findPerson, findRoom, isDialogOpen, removeSure, settings, shortcuts } from "/chat-dialogs.js";
+import { $, drawIcons, h } from "/chat-dom.js";
+import { keep, kept } from "/chat-kept.js";
+import { wordsOf } from "/chat-line.js";
+import { Link } from "/chat-link.js";
+import { Log } from "/chat-log.js";
+import { Session } from "/chat-session.js";
+import { Side } from "/chat-side.js";
+import { label, t } from "/chat-words.js";
 
-// Where the way is not to be had (a proxy that knows no WebSocket, one that holds back streams), the next one
-// is tried, until one has worked. What a person chose stays chosen.
-const FALLBACKS = { websocket: "sse", sse: "longpoll" };
+const IDLE_MS = 5 * 60000; // without a sign of life: away
+const HIDDEN_MS = 60000; // in the background: away
+const SIGN_EVERY_MS = 10000;
+const NOTICE_MS = 6000;
+const LIVE_MS = 700; // announcements closer together than that are one
+const NARROW = matchMedia("(max-width: 859px)");
+const MIDDLE = matchMedia("(max-width: 1159px)");
 
-const $ = (id) => document.getElementById(id);
-const ui = Object.fromEntries(
-  ["room", "state", "transport", "online", "count", "log", "messages", "empty", "newest", "notice",
-    "join", "nick", "compose", "text", "send"].map((id) => [id, $(id)]));
+const session = new Session();
+let compose = null;
+let log = null;
 
-const room = unescapeOr(location.hash.slice(1)) || "lobby";
-const saved = restore();
+label();
+drawIcons();
 
-let sid = saved.sid ?? null; // the logical client, which outlives its links
-let nick = saved.nick ?? null;
-let cursor = null; // where to go on
-let seen = { epoch: "", seq: 0 }; // the last message shown
-let beatMs = 30_000; // replaced by every welcome
-let tries = 0; // links lost since one last worked
-let settled = false; // a way has worked, or was chosen
-let link = null; // the one link that may speak
-let retryTimer = 0;
-let watchdog = 0;
+// ---- the address ----
 
-// ---- links: each transport opens one, and returns how to stop it ----
-
-const transports = {
-  websocket(link) {
-    const socket = new WebSocket(address("/ws").replace(/^http/, "ws"));
-    socket.onmessage = (e) => link.event(JSON.parse(e.data));
-    socket.onclose = (e) => link.lost(e.reason);
-    link.write = (command) => socket.send(JSON.stringify(command));
-    return () => socket.close();
-  },
-
-  // A native EventSource would reconnect by itself, but only as SSE; here one backoff serves all.
-  sse(link) {
-    const source = new EventSource(address("/sse"));
-    for (const type of TYPES) source.addEventListener(type, (e) => link.event(JSON.parse(e.data)));
-    source.onerror = () => link.lost();
-    return () => source.close();
-  },
-
-  stream(link) {
-    const stop = new AbortController();
-    readLines(address("/stream"), stop.signal, link.event).then(link.lost, link.lost);
-    return () => stop.abort();
-  },
-
-  iframe(link) {
-    const callback = expose(link.event);
-    const frame = document.createElement("iframe");
-    frame.className = "wire";
-    frame.title = "message transport";
-    frame.setAttribute("aria-hidden", "true");
-    frame.src = address("/iframe", { callback });
-    frame.onload = () => link.lost(); // a forever iframe that has loaded has ended
-    document.body.append(frame);
-    return () => { frame.onload = null; frame.remove(); retract(callback); };
-  },
-
-  longpoll: (link) => poll(link, WAIT_S, fetchBody),
-  shortpoll: (link) => poll(link, 0, fetchBody),
-  jsonp: (link) => poll(link, WAIT_S, scriptBody),
-};
-
-// The first poll of a link never hangs: its answer is the link's welcome.
-function poll(link, wait, ask) {
-  const stop = new AbortController();
-  (async () => {
-    while (!stop.signal.aborted) {
-      watch(wait * 1000 + CONNECT_MS);
-      const body = await ask(link.welcomed ? wait : 0, stop.signal);
-      link.body(body);
-      if (wait === 0) await pause(SHORT_MS * (0.75 + Math.random() / 2));
-    }
-  })().catch(link.lost);
-  return () => stop.abort();
+function addressed() {
+  const query = new URLSearchParams(location.search);
+  return { rooms: query.getAll("room").filter(Boolean), to: query.get("to") };
 }
 
-async function fetchBody(wait, signal) {
-  const response = await fetch(address("/poll", { wait }), { signal, cache: "no-store" });
-  if (!response.ok) throw await refusal(response);
-  return response.json();
+function addressOf(conversation) {
+  const address = new URL(location.href);
+  for (const name of ["room", "to"]) address.searchParams.delete(name);
+  address.searchParams.set(conversation.isPrivate ? "to" : "room", conversation.name);
+  address.hash = "";
+  return address.href;
 }
 
-// A script can't be aborted and tells no status. When stopped, its call goes to nobody; when it fails, the
-// same address is fetched once to learn why.
-function scriptBody(wait, signal) {
-  return new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    const callback = expose((body) => { done(); resolve(body); });
-    const done = () => { script.remove(); retract(callback); };
-    script.src = address("/jsonp", { wait, callback });
-    script.onload = () => { done(); reject(new Error("the script said nothing")); };
-    script.onerror = async () => {
-      done();
-      const response = await fetch(address("/jsonp", { wait: 0, callback })).catch(() => null);
-      if (!response || response.ok) return reject(new Error("connection lost"));
-      const error = await refusal(response);
-      if (response.status === 403 || response.status === 404) {
-        error.message = "JSONP is switched off on this server. Choose another transport.";
-        error.final = true;
-      }
-      reject(error);
-    };
-    signal.addEventListener("abort", () => { done(); reject(signal.reason); });
-    document.head.append(script);
-  });
+function open(key, isBack) {
+  session.show(key);
+  const address = addressOf(session.open);
+  if (!isBack && address !== location.href) history.pushState({ key }, "", address);
+  drawers(false);
+  if (matchMedia("(hover: hover)").matches) compose.focus();
 }
 
-async function readLines(url, signal, each) {
-  const response = await fetch(url, { signal, cache: "no-store" });
-  if (!response.ok) throw await refusal(response);
-  const reader = response.body.getReader();
-  const decoder = new TextDecoder();
-  let rest = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
-    rest = lines.pop();
-    for (const line of lines) if (line.trim()) each(JSON.parse(line));
+addEventListener("popstate", () => {
+  const { rooms, to } = addressed();
+  const key = to ? `@${to}` : rooms[0] || (session.rooms()[0] || {}).key;
+  if (key && (!to || session.me)) open(key, true);
+});
+
+// ---- what is open ----
+
+session.on("open", (conversation) => {
+  const isRoom = !conversation.isPrivate;
+  document.body.dataset.kind = isRoom ? "room" : "private";
+  $("title").textContent = conversation.name;
+  $("title").dir = "auto";
+  $("share").hidden = !isRoom;
+  $("empty").replaceChildren(
+    h("img", { src: "/logo.svg", width: "72", height: "72", alt: "" }),
+    h("h2", {}, isRoom ? t("emptyRoom") : t("emptyPrivate", { name: conversation.name })),
+    h("p", {}, t(isRoom ? "emptyRoomHint" : "emptyPrivateHint", { name: conversation.name })));
+  log.open(conversation);
+  compose.open(conversation);
+  notice("");
+  subtitle();
+  writing();
+});
+
+function subtitle() {
+  const conversation = session.open;
+  if (!conversation) return;
+  const listed = session.roomList.find((room) => room.name === conversation.key);
+  const count = conversation.people.size;
+  const words = conversation.isPrivate ? t("privateWith") : [listed && listed.topic, count ? t("online", { n: count }) : ""].filter(Boolean).join(" · ");
+  $("subtitle").textContent = words;
+}
+
+function title() {
+  let unread = 0;
+  for (const one of session.conversations.values()) unread += one.unread;
+  const name = session.open ? session.open.name : "encke";
+  document.title = `${unread ? `(${unread}) ` : ""}${name} · encke`;
+}
+
+function writing() {
+  const conversation = session.open;
+  const names = conversation ? conversation.writing(Date.now()) : [];
+  const words = !names.length ? "" : names.length === 1 ? t("typing", { names: names[0] })
+    : names.length < 4 ? t("typingMany", { names: names.join(", ") }) : t("typingCrowd");
+  if ($("typing").textContent !== words) $("typing").replaceChildren(...(words ? [h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i")), words] : []));
+  clearTimeout(writing.timer);
+  if (names.length) writing.timer = setTimeout(writing, 1000);
+}
+
+session.on("list", title);
+session.on("log", title);
+session.on("people", subtitle);
+session.on("rooms", subtitle);
+session.on("typing", (conversation) => { if (conversation === session.open) writing(); });
+
+// ---- coming in ----
+
+function entrance() {
+  const isIn = session.me !== null;
+  const changed = $("compose").hidden === isIn;
+  $("join").hidden = isIn || session.isJoining;
+  $("compose").hidden = !isIn;
+  document.body.dataset.entered = String(isIn);
+  if (changed && isIn) {
+    compose.grow();
+    if (matchMedia("(hover: hover)").matches) compose.focus();
+    const { to } = addressed();
+    if (to && to !== session.me) open(`@${to}`, true);
   }
 }
 
-// ---- the state machine ----
-
-// Starts a link over the chosen transport and silences the one before: whatever that one still says is
-// dropped here, and the cursor, which only moves with what was shown, makes the new one say it again.
-function connect() {
-  drop();
-  const mine = { way: ui.transport.value, welcomed: false };
-  const alone = (act) => (...said) => { if (link === mine) act(...said); };
-  Object.assign(mine, { event: alone(take), body: alone(takeBody), lost: alone(lost) });
-  link = mine;
-  show("connecting");
-  watch(CONNECT_MS);
-  mine.stop = transports[mine.way](mine);
+async function join(name) {
+  $("join-error").hidden = true;
+  $("nick").removeAttribute("aria-invalid");
+  $("enter").disabled = true;
+  await session.login(name).catch((error) => unnamed(name, error));
+  $("enter").disabled = false;
 }
 
-function drop() {
-  clearTimeout(retryTimer);
-  clearTimeout(watchdog);
-  const last = link;
-  link = null;
-  last?.stop?.();
+function unnamed(name, error) {
+  const words = { nick_taken: t("nickTaken", { name }), bad_value: t("nickBad"), banned: t("whyBanned") };
+  stayOut(words[error.code] || t("refused", { why: error.message }));
+  $("nick").setAttribute("aria-invalid", "true");
+  $("nick").value = name;
+  $("nick").select();
 }
 
-function lost(why, retry) {
-  const { message = why, retryMs = retry, final = false } = why instanceof Error ? why : {};
-  const next = settled ? null : FALLBACKS[ui.transport.value];
-  drop();
-  if (final) return show("off", message);
-  if (next) {
-    ui.transport.value = next;
-    return connect();
-  }
-  const limit = Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** tries++);
-  const delay = retryMs ?? limit * (0.5 + Math.random() / 2);
-  show("retrying", message);
-  retryTimer = setTimeout(connect, delay);
+function stayOut(words) {
+  entrance();
+  $("join-error").textContent = words;
+  $("join-error").hidden = false;
 }
 
-function watch(ms) {
-  clearTimeout(watchdog);
-  watchdog = setTimeout(() => lost("nothing was heard for too long"), ms);
+session.on("nameless", unnamed);
+session.on("putOut", (why) => stayOut(t(why === "kicked" ? "whyKicked" : "whyBanned")));
+
+$("nick").value = kept("nick") || "";
+$("join").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const name = $("nick").value.trim();
+  if (name) join(name);
+});
+session.on("me", entrance);
+
+// ---- notices and announcements ----
+
+function notice(words, isGood) {
+  const box = $("notice");
+  box.textContent = words;
+  box.hidden = !words;
+  box.classList.toggle("good", Boolean(isGood));
+  clearTimeout(notice.timer);
+  if (words) notice.timer = setTimeout(() => { box.hidden = true; }, NOTICE_MS);
 }
 
-function take(event) {
-  watch(2 * beatMs + 1000);
-  if (event.type !== "welcome") tries = 0;
-  switch (event.type) {
-    case "welcome":
-      beatMs = event.heartbeat * 1000;
-      cursor ??= event.cursor;
-      watch(2 * beatMs + 1000);
-      return enter(event.sid);
-    case "message": return takeMessage(event);
-    case "presence":
-      cursor = event.id;
-      return takePresence(event);
-    case "gap":
-      cursor = event.cursor;
-      return addLine("gap", event.why === "restarted"
-        ? "The server was restarted; messages are missing here" : "Messages are missing here");
-    case "reply": return answer(event);
-    case "bye": return lost(event.why, event.retry);
-  }
+session.on("failed", (conversation, entry, error) => {
+  const words = { no_such_user: t("noSuchUser", { name: conversation.name }), muted: t("muted", { n: Math.ceil((error.retry || 0) / 1000) }) };
+  if (words[error.code]) entry.failed = words[error.code];
+});
+session.on("refused", (error) => notice(t("refused", { why: error.message })));
+session.on("notice", (words) => notice(`${t("notice")}: ${words}`));
+
+let toSay = [];
+session.on("said", (conversation, entry) => {
+  toSay.push(t("said", { name: entry.from || t("anonymous"), room: conversation.name, text: wordsOf(entry.content, 120) }));
+  if (toSay.length > 1) return;
+  setTimeout(() => {
+    $("live").textContent = toSay.slice(-3).join("\n");
+    toSay = [];
+  }, LIVE_MS);
+});
+
+// ---- coming and going ----
+
+let signedAt = Date.now();
+let isAway = false;
+
+// Any tab of this browser that is in use keeps its person from being away.
+function sign() {
+  const now = Date.now();
+  if (isAway) setAway(false);
+  if (now - signedAt < SIGN_EVERY_MS) return;
+  signedAt = now;
+  keep("active", now);
 }
 
-function takeBody(body) {
-  tries = 0;
-  for (const event of body.events) {
-    take(event);
-    if (!link) return; // a bye among them: the next link asks for the rest
-  }
-  cursor = body.cursor;
-  if (!link.welcomed || body.sid !== sid) enter(body.sid);
+function setAway(away) {
+  if (!session.me || isAway === away) return;
+  isAway = away;
+  session.tell("away", { away });
 }
 
-// A link works. If the server no longer knew the client, it has given us a new sid that has no name yet.
-function enter(given) {
-  const known = given === sid;
-  sid = given;
-  link.welcomed = settled = true;
-  show("live");
-  ui.empty.hidden = ui.messages.childElementCount > 0;
-  if (!nick) showForm();
-  else if (known) showForm();
-  else login(nick);
-  refreshOnline();
-  flush();
+setInterval(() => {
+  const idle = Date.now() - Math.max(signedAt, kept("active") || 0);
+  if (idle > (document.hidden ? HIDDEN_MS : IDLE_MS)) setAway(true);
+}, SIGN_EVERY_MS);
+for (const type of ["pointermove", "pointerdown", "keydown", "wheel", "touchstart"]) addEventListener(type, sign, { passive: true });
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  sign();
+  if (session.open && session.isActive()) session.markRead(session.open);
+});
+
+// ---- drawers, on screens that are not wide ----
+
+function drawers(which) {
+  const app = $("app");
+  const was = app.dataset.drawer || "";
+  const shown = which || "";
+  app.dataset.drawer = shown;
+  $("veil").hidden = !shown;
+  $("people-open").setAttribute("aria-expanded", String(MIDDLE.matches ? shown === "people" : app.dataset.people !== "closed"));
+  if (shown === was) return;
+  if (shown) $(shown === "side" ? "side-close" : "people-close").focus();
+  else if (was) $(was === "side" ? "side-open" : "people-open").focus();
 }
 
-function takeMessage(message) {
-  const [epoch, number] = message.id.split("-");
-  const seq = Number(number);
-  cursor = message.id;
-  if (epoch === seen.epoch && seq <= seen.seq) return;
-  seen = { epoch, seq };
-  addMessage(message);
+$("side-open").addEventListener("click", () => drawers("side"));
+$("side-close").addEventListener("click", () => drawers(false));
+$("people-close").addEventListener("click", () => togglePeople());
+$("people-open").addEventListener("click", () => togglePeople());
+$("veil").addEventListener("click", () => drawers(false));
+NARROW.addEventListener("change", () => drawers(false));
+MIDDLE.addEventListener("change", () => drawers(false));
+
+function togglePeople() {
+  const app = $("app");
+  if (MIDDLE.matches) return drawers(app.dataset.drawer === "people" ? false : "people");
+  app.dataset.people = app.dataset.people === "closed" ? "open" : "closed";
+  keep("people", app.dataset.people);
+  return drawers(false);
 }
+$("app").dataset.people = kept("people") || "open";
+drawers(false);
 
-// ---- commands ----
+// ---- what may be done ----
 
-const outbox = []; // commands without a reply yet, oldest first
-let lastRef = 0;
-let held = false; // told to wait before sending more
-let posting = false;
+const write = (nick) => { if (session.me && nick !== session.me) open(`@${nick}`); };
+const find = () => findRoom(session, open);
 
-function command(fields, { first = false } = {}) {
-  return new Promise((settle) => {
-    const item = { body: { ...fields, ref: ++lastRef }, settle, sentOn: null, refused: 0 };
-    if (first) outbox.unshift(item);
-    else outbox.push(item);
-    flush();
-  });
-}
-
-function flush() {
-  ui.send.setAttribute("aria-busy", outbox.some((item) => item.body.op === "publish"));
-  if (held || !link?.welcomed) return;
-  if (!link.write) return void post();
-  for (const item of outbox) {
-    if (item.sentOn === link || item.posting) continue;
-    item.sentOn = link;
-    link.write(item.body);
-  }
-}
-
-// One request at a time, so that messages keep their order.
-async function post() {
-  if (posting) return;
-  posting = true;
-  while (outbox.length && !held && link?.welcomed && !link.write) {
-    const item = outbox[0];
-    item.posting = true;
-    const reply = await postOne(item).catch(() => (hold(BACKOFF_MS * 2), null));
-    item.posting = false;
-    if (reply) answer({ ...reply, ref: item.body.ref });
-  }
-  posting = false;
-  if (link?.write) flush(); // the transport was changed meanwhile: the rest goes up there
-}
-
-async function postOne(item) {
-  const response = await fetch(`/send?sid=${encodeURIComponent(sid)}`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(item.body),
-    signal: AbortSignal.timeout(CONNECT_MS),
-  });
-  if (response.ok) return response.json();
-  const { message, retryMs, reply } = await refusal(response);
-  if (reply) return reply;
-  if (response.status === 429 || response.status >= 500) return void hold(retryMs ?? BACKOFF_MS * 2);
-  // Not the command is refused but the client: a new link tells whether the server still knows it.
-  if ([401, 403, 404, 409, 410].includes(response.status) && ++item.refused < 3) return void connect();
-  return { ok: false, error: { message } };
-}
-
-function hold(ms) {
-  held = true;
-  setTimeout(() => { held = false; flush(); }, ms);
-}
-
-function answer(reply) {
-  const at = outbox.findIndex((item) => item.body.ref === reply.ref);
-  if (at < 0) return;
-  if (!reply.ok && reply.error?.retry) {
-    outbox[at].sentOn = null;
-    return hold(reply.error.retry);
-  }
-  const [item] = outbox.splice(at, 1);
-  item.settle(reply);
-  flush();
-}
-
-// The secret proves that a name is ours: after a reload, in a second tab, after the server's restart.
-async function login(name) {
-  const secret = secrets()[name.toLowerCase()];
-  const reply = await command({ op: "login", nick: name, ...(secret && { secret }) }, { first: true });
-  nick = reply.ok ? reply.user : null;
-  notice(reply.ok ? "" : reply.error.message);
-  ui.nick.setAttribute("aria-invalid", !reply.ok);
-  if (!reply.ok) ui.nick.value = name;
-  showForm();
-  if (!reply.ok) return ui.nick.select();
-  if (reply.secret) keepSecret(reply.user, reply.secret);
-  refreshOnline();
-}
-
-async function publish(text) {
-  const key = Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36)).join("");
-  const reply = await command({ op: "publish", ch: room, data: { text }, key });
-  notice(reply.ok ? "" : reply.error.message);
-  if (!reply.ok && !ui.text.value) ui.text.value = text;
-}
-
-// ---- who is online ----
-
-const users = new Map(); // nick -> away?
-
-async function refreshOnline() {
-  const reply = await command({ op: "who", ch: room });
-  if (!reply.ok) return;
-  for (const user of users.keys()) if (!reply.users.includes(user)) users.delete(user);
-  for (const user of reply.users) if (!users.has(user)) users.set(user, false);
-  showOnline();
-}
-
-// Lines are shown for changes only, so that a presence event heard twice says nothing twice.
-function takePresence({ event, user }) {
-  const was = users.has(user);
-  if (event === "leave") users.delete(user);
-  else users.set(user, event === "away");
-  if (event === "join" && !was) addLine("presence", `${user} joined`);
-  if (event === "leave" && was) addLine("presence", `${user} left`);
-  showOnline();
-}
-
-function showOnline() {
-  ui.count.textContent = users.size;
-  const names = [...users.keys()].sort((a, b) => a.localeCompare(b));
-  ui.online.replaceChildren(...names.map((name) => {
-    const item = element("li", users.get(name) ? "away" : "", name);
-    item.dataset.nick = name;
-    return item;
-  }));
-}
-
-// ---- what is shown ----
-
-const names = Object.fromEntries([...ui.transport.options].map((o) => [o.value, o.text]));
-
-function show(state, why) {
-  const way = ui.transport.value;
-  ui.state.dataset.state = state;
-  ui.state.dataset.transport = way;
-  ui.state.textContent = {
-    connecting: `Connecting over ${names[way]}`,
-    live: `Live over ${names[way]}`,
-    retrying: `Retrying over ${names[way]}${why ? `: ${why}` : ""}`,
-    off: why,
-  }[state];
-}
-
-function showForm() {
-  const inside = nick !== null;
-  const changed = ui.compose.hidden === inside;
-  ui.join.hidden = inside;
-  ui.compose.hidden = !inside;
-  if (changed && matchMedia("(hover: hover)").matches) (inside ? ui.text : ui.nick).focus();
-}
-
-function notice(text) {
-  ui.notice.textContent = text;
-  ui.notice.hidden = !text;
-}
-
-let previous = { from: undefined, at: 0 };
-
-function addMessage({ id, from, at, data, encoding }) {
-  const item = element("li", "message");
-  item.dataset.id = id;
-  item.dataset.from = from ?? "";
-  item.classList.toggle("mine", from !== null && from === nick);
-  item.classList.toggle("nobody", from === null);
-  item.classList.toggle("again", from === previous.from && at - previous.at < GROUP_MS);
-  previous = { from, at };
-
-  const name = element("span", "from", from ?? "anonymous");
-  name.style.setProperty("--hue", hue(from ?? ""));
-  const when = new Date(at);
-  const time = element("time", "", when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
-  time.dateTime = when.toISOString();
-  time.title = when.toLocaleString();
-  const text = typeof data === "string" ? data : data?.text;
-  const plain = typeof text === "string" && !encoding;
-  item.append(name, element("p", plain ? "text" : "text json", plain ? text : spaced(data)), time);
-  addItem(item);
-}
-
-function addLine(kind, text) {
-  previous = { from: undefined, at: 0 };
-  addItem(element("li", kind, text));
-}
-
-function addItem(item) {
-  const { scrollHeight, scrollTop, clientHeight } = ui.log;
-  const atEnd = scrollHeight - scrollTop - clientHeight < 80;
-  ui.messages.append(item);
-  ui.empty.hidden = true;
-  while (ui.messages.childElementCount > SHOWN_MAX) ui.messages.firstElementChild.remove();
-  if (atEnd || item.classList.contains("mine")) scrollToEnd();
-  else ui.newest.hidden = !item.dataset.id && ui.newest.hidden;
-}
-
-function scrollToEnd() {
-  ui.log.scrollTop = ui.log.scrollHeight;
-  ui.newest.hidden = true;
-}
-
-function element(tag, className, text) {
-  const made = document.createElement(tag);
-  made.className = className;
-  if (text !== undefined) made.textContent = text; // a text node: what people write is never markup
-  return made;
-}
-
-// JSON with a space wherever a line may end; a string's own line ends are escaped and stay as they are.
-function spaced(data) {
-  return JSON.stringify(data, null, 1).replace(/\n\s*/g, " ");
-}
-
-function hue(name) {
-  let sum = 0;
-  for (const char of name) sum = (sum * 31 + char.codePointAt(0)) % 360;
-  return sum;
-}
-
-// ---- small helpers ----
-
-function address(path, more = {}) {
-  const query = { ch: room, ...(cursor ? { since: cursor } : { last: HISTORY }), ...(sid && { sid }), ...more };
-  const pairs = Object.entries(query).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
-  return new URL(`${path}?${pairs.join("&")}`, location.href).href;
-}
-
-// What an HTTP answer that isn't 2xx says (RFC 9457), as an error that `lost` understands.
-async function refusal(response) {
-  const said = await response.json().catch(() => ({}));
-  const error = new Error(said.detail ?? said.title ?? said.error?.message ?? `HTTP status ${response.status}`);
-  const seconds = Number(response.headers.get("retry-after"));
-  if (seconds > 0) error.retryMs = seconds * 1000 * (1 + Math.random() / 2);
-  if (typeof said.ok === "boolean") error.reply = said;
-  return error;
-}
-
-// Functions that frames and scripts call by name. A late call finds nobody, and that is no error.
-function expose(act) {
-  const callback = `encke_${expose.next = (expose.next ?? 0) + 1}`;
-  window[callback] = act;
-  return callback;
-}
-
-function retract(callback) {
-  window[callback] = () => {};
-}
-
-function pause(ms) {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-function unescapeOr(text) {
-  try { return decodeURIComponent(text); } catch { return text; }
-}
-
-// The client's id is kept only between leaving the page and coming back to it, so that a reload goes on as
-// the same client, while a duplicated tab becomes one of its own.
-function restore() {
-  const kept = stored("sessionStorage");
-  store("sessionStorage", null);
-  if (kept.transport) ui.transport.value = kept.transport;
-  return kept;
-}
-
-function keep() {
-  store("sessionStorage", { sid, nick, transport: ui.transport.value });
-  drop();
-}
-
-// Names and their secrets stay with the browser; the last one used is offered to the next tab.
-function secrets() {
-  return stored("localStorage").secrets ?? {};
-}
-
-function keepSecret(name, secret) {
-  const others = Object.entries(secrets()).filter(([other]) => other !== name.toLowerCase());
-  const kept = [...others.slice(1 - NAMES_KEPT), [name.toLowerCase(), secret]];
-  store("localStorage", { nick: name, secrets: Object.fromEntries(kept) });
-}
-
-// A browser that keeps nothing for pages throws at the mention of a store; then nothing is kept.
-function stored(where) {
-  try { return JSON.parse(window[where].getItem("encke")) ?? {}; } catch { return {}; }
-}
-
-function store(where, what) {
+async function share() {
+  const address = addressOf(session.open);
   try {
-    if (what) window[where].setItem("encke", JSON.stringify(what));
-    else window[where].removeItem("encke");
-  } catch { /* see above */ }
+    await navigator.clipboard.writeText(address);
+    notice(t("shared"), true);
+  } catch (error) {
+    notice(`${t("shareBy")} ${address}`, true);
+  }
 }
 
-// ---- the page itself ----
+$("share").addEventListener("click", share);
+$("room-add").addEventListener("click", find);
+$("private-add").addEventListener("click", () => findPerson(session, write));
+$("me").addEventListener("click", () => settings(session, {
+  hue: (hue) => { keep("hue", hue); session.login(session.me, hue); },
+  connection: () => link.open(),
+  logout: () => session.logout(),
+}));
 
-ui.room.textContent = room;
-ui.nick.value = stored("localStorage").nick ?? "";
-document.title = `${room} · encke`;
+function leave(key) {
+  const wasOpen = session.open && session.open.key === key;
+  session.leave(key);
+  if (wasOpen) history.replaceState({}, "", addressOf(session.open));
+}
 
-ui.transport.addEventListener("change", () => { settled = true; tries = 0; connect(); });
-ui.join.addEventListener("submit", (e) => {
-  e.preventDefault();
-  const name = ui.nick.value.trim();
-  if (name) login(name);
+// ---- keys ----
+
+function step(by, isUnread) {
+  const all = session.rooms().concat(session.privates());
+  const at = all.indexOf(session.open);
+  for (let n = 1; n <= all.length; n++) {
+    const next = all[(at + by * n + all.length * n) % all.length];
+    if (!isUnread || next.unread) return open(next.key);
+  }
+  return undefined;
+}
+
+addEventListener("keydown", (event) => {
+  if (isDialogOpen() || event.isComposing) return;
+  const isWriting = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
+  const command = event.ctrlKey || event.metaKey;
+  if (command && event.key.toLowerCase() === "k") find();
+  else if (event.altKey && (event.key === "ArrowDown" || event.key === "ArrowUp")) step(event.key === "ArrowDown" ? 1 : -1, event.shiftKey);
+  else if (event.key === "Escape" && $("app").dataset.drawer) drawers(false);
+  else if (event.key === "Escape") { log.toEnd(); compose.focus(); }
+  else if (!isWriting && !command && event.key === "?") shortcuts();
+  else if (!isWriting && !command && event.key === "/") compose.focus();
+  else return;
+  event.preventDefault();
 });
-ui.compose.addEventListener("submit", (e) => {
-  e.preventDefault();
-  const text = ui.text.value.trim();
-  ui.text.value = "";
-  if (text) publish(text);
+
+// ---- and go ----
+
+const link = new Link(session);
+compose = new Compose(session, notice);
+compose.onSend = () => log.toEnd();
+log = new Log(session, {
+  write, enlarge,
+  answer: (entry) => compose.answer(entry),
+  remove: (entry) => removeSure(() => session.outbound.remove(session.open, entry).catch((error) => notice(t("refused", { why: error.message })))),
+  canRemove: () => !session.lacks.has("delete"),
+  retry: (entry) => session.outbound.retry(session.open, entry),
+  discard: (entry) => session.outbound.discard(session.open, entry),
 });
-ui.text.addEventListener("keydown", (e) => {
-  if (e.key !== "Enter" || e.shiftKey || e.isComposing) return;
-  e.preventDefault();
-  ui.compose.requestSubmit();
-});
-ui.newest.addEventListener("click", scrollToEnd);
-ui.log.addEventListener("scroll", () => {
-  if (ui.log.scrollHeight - ui.log.scrollTop - ui.log.clientHeight < 8) ui.newest.hidden = true;
-});
-addEventListener("online", () => { if (ui.state.dataset.state === "retrying") connect(); });
-addEventListener("hashchange", () => location.reload());
-addEventListener("pagehide", keep);
-addEventListener("pageshow", () => { store("sessionStorage", null); connect(); });
+session.isActive = () => !document.hidden && log.isAtEnd;
+new Side(session, { open, leave, write, mention: (nick) => { drawers(false); compose.mention(nick); } });
+
+const { rooms } = addressed();
+const remembered = rooms.concat(kept("rooms") || []).filter((room, n, all) => room[0] !== "@" && all.indexOf(room) === n);
+entrance();
+session.start(remembered).catch((error) => notice(String(error)));
+session.on("open", () => { if (!addressed().to && !addressed().rooms.length) history.replaceState({}, "", addressOf(session.open)); });

@@ -237,7 +237,7 @@
       function add(name, value) {
         if (value || value === 0) q.push(name + '=' + encodeURIComponent(value));
       }
-      if (!link.ok) for (k in chans) add('ch', k.slice(1));
+      if (!link.ok) for (k in chans) if (k.charAt(1) !== '@') add('ch', k.slice(1));
       add('since', c.cursor);
       if (!c.cursor) add('last', o.last);
       add('sid', c.sid);
@@ -250,7 +250,7 @@
 
     // Silences the link before. What that one still says, the new one says again.
     function connect() {
-      var mine = { name: names[at], born: now(), heard: now(), proof: PROOF_MS << Math.min(rounds, 3), polled: 0 };
+      var mine = { name: names[at], born: now(), heard: now(), since: c.cursor, proof: PROOF_MS << Math.min(rounds, 3), polled: 0 };
       function own(act) {
         return function (a, b, d) { if (link === mine) return act(a, b, d); };
       }
@@ -419,6 +419,9 @@
       if (!link) return;
       c.sid = sid;
       link.ok = true;
+      // An inbox is its owner's: a server that has forgotten us would refuse a link that names one. So it is
+      // asked for when our name is known again.
+      for (var k in chans) if (k.charAt(1) === '@') command('subscribe', { ch: k.slice(1), since: link.since }, nothing, true);
       if (stranger && me) command('login', me, function (e) { if (e) emit('error', e); }, true);
       set('live');
       pump();

@@ -31,12 +31,35 @@ macro_rules! page {
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 const PAGES: &[Page] = &[
     page!("/", "index.html", HTML),
-    page!("/chat.js", "chat.js", SCRIPT),
+    page!("/theme.js", "theme.js", SCRIPT),
+    page!("/theme.css", "theme.css", CSS),
+    page!("/logo.svg", "logo.svg", SVG),
     page!("/chat.css", "chat.css", CSS),
+    page!("/chat-log.css", "chat-log.css", CSS),
+    page!("/chat-parts.css", "chat-parts.css", CSS),
+    page!("/chat.js", "chat.js", SCRIPT),
+    page!("/chat-compose.js", "chat-compose.js", SCRIPT),
+    page!("/chat-dialogs.js", "chat-dialogs.js", SCRIPT),
+    page!("/chat-dom.js", "chat-dom.js", SCRIPT),
+    page!("/chat-emoji.js", "chat-emoji.js", SCRIPT),
+    page!("/chat-emoji-table.js", "chat-emoji-table.js", SCRIPT),
+    page!("/chat-inbound.js", "chat-inbound.js", SCRIPT),
+    page!("/chat-kept.js", "chat-kept.js", SCRIPT),
+    page!("/chat-line.js", "chat-line.js", SCRIPT),
+    page!("/chat-link.js", "chat-link.js", SCRIPT),
+    page!("/chat-log.js", "chat-log.js", SCRIPT),
+    page!("/chat-model.js", "chat-model.js", SCRIPT),
+    page!("/chat-outbound.js", "chat-outbound.js", SCRIPT),
+    page!("/chat-picture.js", "chat-picture.js", SCRIPT),
+    page!("/chat-session.js", "chat-session.js", SCRIPT),
+    page!("/chat-side.js", "chat-side.js", SCRIPT),
+    page!("/chat-text.js", "chat-text.js", SCRIPT),
+    page!("/chat-words.js", "chat-words.js", SCRIPT),
     page!("/encke.js", "encke.min.js", SCRIPT),
     page!("/encke.src.js", "encke.js", SCRIPT),
     page!("/encke.mjs", "encke.mjs", SCRIPT),
@@ -50,9 +73,11 @@ const LIBRARY: &str = "/encke.";
 /// As `Allow` lists them.
 const METHODS: &str = "GET, HEAD, OPTIONS";
 
-/// Nothing inline, nothing from elsewhere; frames only of our own, for the forever iframe; nobody's frame.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; frame-src 'self'; frame-ancestors 'none'; \
-    base-uri 'none'; form-action 'none'; object-src 'none'";
+/// Nothing inline, nothing from elsewhere; pictures of our own, and those that a page makes to send them;
+/// frames only of our own, for the forever iframe; nobody's frame.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    connect-src 'self'; img-src 'self' blob:; frame-src 'self'; frame-ancestors 'none'; base-uri 'none'; \
+    form-action 'none'";
 
 /// Answers a request for a page.
 pub fn answer(request: &Request<'_>) -> Response {

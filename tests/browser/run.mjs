@@ -11,7 +11,7 @@ import { ENGINES, launch } from "./engines.mjs";
 
 const ENGINES_MIN = 2;
 const FILES_AT_ONCE = 3; // they wait more than they work
-const COMMON = ["syntax", "encke", "chat"];
+const COMMON = ["syntax", "look", "encke", "chat"];
 
 const wanted = process.argv.slice(2);
 const names = ENGINES.filter((name) => !wanted.length || wanted.includes(name));
