@@ -6,10 +6,10 @@
 import { $, h } from "/chat-dom.js";
 import { openDialog } from "/chat-dialogs.js";
 import { keep, kept } from "/chat-kept.js";
-import { clock } from "/chat-line.js";
 import { t } from "/chat-words.js";
 
 const TRAIL_SHOWN_MAX = 12;
+const MOMENT_MS = 300; // a link that ended sooner never was one
 const BANNER_MS = 2500; // a connection that is back sooner is not worth a banner
 const NAMES = {
   websocket: "WebSocket", sse: "Server-Sent Events", fetch: "HTTP stream", xhr: "XHR stream", htmlfile: "htmlfile",
@@ -35,8 +35,20 @@ function lived(ms) {
 }
 
 function sentence({ transport, lived: ms, why, left }) {
-  const word = left ? (ms ? "wayLeft" : "waySkipped") : "wayEnded";
+  const word = left ? (ms ? "wayLeft" : "waySkipped") : ms < MOMENT_MS ? "wayFailed" : "wayEnded";
   return t(word, { way: nameOf(transport), time: lived(ms), why: reason(why) });
+}
+
+// Tries that went the same way one after the other are told once, the latest first.
+function told(trail) {
+  const all = [];
+  for (const one of trail) {
+    const words = sentence(one);
+    const last = all[all.length - 1];
+    if (last && last.words === words) last.times++;
+    else all.push({ words, left: one.left, times: 1 });
+  }
+  return all.slice(-TRAIL_SHOWN_MAX).reverse();
 }
 
 export class Link {
@@ -130,9 +142,9 @@ export class Link {
     this.facts.replaceChildren(
       ...fact("wayNow", state === "live" ? nameOf(client.transport) : t(STATES[state])),
       ...fact("wayRtt", state === "live" && rtt ? t("wayMs", { n: Math.max(1, Math.round(rtt)) }) : t("wayUnknown")));
-    const trail = client.trail.filter((one) => one.why !== "not in this browser" || one.transport !== "htmlfile").slice(-TRAIL_SHOWN_MAX).reverse();
+    const trail = told(client.trail.filter((one) => one.why !== "not in this browser" || one.transport !== "htmlfile"));
     this.trail.replaceChildren(...(trail.length
-      ? trail.map((one) => h("li", { class: one.left ? "left" : "" }, one.at ? h("time", {}, clock(one.at)) : null, sentence(one)))
+      ? trail.map(({ words, left, times }) => h("li", { class: left ? "left" : "" }, words, times > 1 ? ` ${t("wayTimes", { n: times })}` : ""))
       : [h("li", { class: "quiet" }, t("wayQuiet"))]));
   }
 }

@@ -6,7 +6,7 @@
 import { h } from "/chat-dom.js";
 
 const LINK = /\bhttps?:\/\/[^\s<>"'`\u3000-\u303f\uff01-\uff5e]+/i; // stops at Chinese punctuation too
-const FENCE = /```(?:[\w+-]*\n)?([\s\S]+?)```/;
+const FENCE = /```(?:[\w+-]*\n)?([\s\S]+?)```\n?/;
 const CODE = /`([^`\n]+)`/;
 const WORD = /[\w\u00c0-\u024f\u0370-\u1fff]/;
 const BIG_MAX = 6; // so many emoji alone are shown large

@@ -139,6 +139,8 @@ export const WORDS = {
   wayQuiet: ["Nothing to report: the first one tried works.", "一切正常：首选方式可用。"],
   wayLeft: ["{way} was given up after {time}: {why}.", "{way} 在 {time} 后被放弃：{why}。"],
   wayEnded: ["{way} ended after {time}: {why}.", "{way} 在 {time} 后中断：{why}。"],
+  wayFailed: ["{way}: {why}.", "{way}：{why}。"],
+  wayTimes: ["({n} time)|({n} times)", "（{n} 次）"],
   waySkipped: ["{way} was passed over: {why}.", "跳过了 {way}：{why}。"],
   seconds: ["{n} s", "{n} 秒"],
   minutes: ["{n} min", "{n} 分钟"],
