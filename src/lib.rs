@@ -53,6 +53,8 @@
 
 pub mod limits;
 
+pub mod account;
+
 pub mod reactor;
 
 pub mod wire;

@@ -329,6 +329,38 @@ pub const SWEEP_CHANNELS: usize = 1_024;
 /// Readers that one unkept event (somebody is typing) is told to. In a larger room nobody could follow it.
 pub const TELL_READERS_MAX: usize = 500;
 
+/// Bytes of all that is held for peers, unless the command line says otherwise: `account` counts them, and
+/// near this budget the server gives way in the order that `server/memory.rs` tells.
+pub const MEMORY_DEFAULT: usize = 512 * 1024 * 1024;
+
+/// Bytes of the least budget that one can ask for.
+pub const MEMORY_MIN: usize = 16 * 1024 * 1024;
+
+/// The part of the budget that all history together may take, one of so many: the rest is for those who are
+/// connected.
+pub const MEMORY_LOG_SHARE: usize = 2;
+
+/// The part of the budget below its end at which history begins to be given up, one of so many.
+pub const MEMORY_HIGH_SHARE: usize = 8;
+
+/// The part of the budget below its end at which newcomers are refused, one of so many.
+pub const MEMORY_FULL_SHARE: usize = 16;
+
+/// The part of the budget that may be charged between two searches for what to give up, one of so many. A
+/// search looks at every channel and every connection, a few milliseconds where there are 100,000.
+pub const MEMORY_STEP_SHARE: usize = 64;
+
+/// Bytes held for one connection below which it is not worth ending it to get them back.
+pub const MEMORY_HEAVY_MIN: usize = 1024;
+
+/// Milliseconds between two fruitless searches for what to give up, unless that much was charged in between.
+pub const MEMORY_SEARCH_MS: u64 = 1_000;
+
+const _: () = assert!(MEMORY_STEP_SHARE > MEMORY_FULL_SHARE && MEMORY_FULL_SHARE > MEMORY_HIGH_SHARE);
+const _: () = assert!(LOG_BYTES_MAX <= MEMORY_DEFAULT / MEMORY_LOG_SHARE);
+// What one read and its answers may take before anyone looks again.
+const _: () = assert!(MEMORY_MIN / MEMORY_FULL_SHARE >= READ_BUFFER_BYTES);
+
 // The chat.
 
 /// Characters of a nick. It must fit into an inbox's channel name, behind `@` and in UTF-8.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::Hub;
+use crate::account::{self, Part};
 
 impl Hub {
     /// Panics unless every cross-reference, account and bound holds.
@@ -13,6 +14,10 @@ impl Hub {
         self.audit_channels();
         self.audit_readers();
         self.audit_fanout();
+        let channels = self.channels.iter().map(|(_, channel)| channel.held());
+        let readers = self.readers.iter().map(|(_, reader)| reader.held());
+        let held: usize = channels.chain(readers).sum();
+        assert_eq!(held, account::held(Part::Channels), "the account of channels and readers");
         self.keys.audit();
         self.tombs.audit();
     }

@@ -16,7 +16,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::ring::Ring;
+use crate::account::{self, ALLOCATION_BYTES, Part};
 use crate::limits::CHANNEL_NAME_BYTES_MAX;
+
+/// Bytes counted for a user of a channel: its place in the map, and a name of usual length, which it shares
+/// with its readers.
+const USER_BYTES: usize = 128;
 
 /// A reader as its channel sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,25 +60,47 @@ pub(super) struct Channel {
 impl Channel {
     /// `own` is the floor its tombstone remembered, `lent` the one for channels without a tombstone.
     pub(super) fn new(name: Rc<str>, own: Option<u64>, lent: u64) -> Channel {
-        Channel {
+        let channel = Channel {
             name,
             ring: Ring::new(own.unwrap_or(lent)),
             subscribers: Vec::new(),
             users: BTreeMap::new(),
             pass: Pass::default(),
             lent_floor: if own.is_some() { 0 } else { lent },
-        }
+        };
+        account::charge(Part::Channels, channel.held());
+        channel
+    }
+
+    /// The one way to change what holds memory here: the account follows it.
+    pub(super) fn change<T>(&mut self, how: impl FnOnce(&mut Channel) -> T) -> T {
+        let before = self.held();
+        let told = how(self);
+        account::change(Part::Channels, before, self.held());
+        told
+    }
+
+    /// Bytes beyond its place in the table and beyond its messages.
+    pub(super) fn held(&self) -> usize {
+        // Once for the channel and its index, and perhaps once for its stone.
+        let name = self.name.len() + 2 * size_of::<usize>() + ALLOCATION_BYTES;
+        let subscribers = self.subscribers.capacity() * size_of::<Subscriber>();
+        name + subscribers + self.users.len() * USER_BYTES + self.ring.held()
     }
 
     /// Adds a subscriber at the end, where a pass under way will still find it. Its index.
     pub(super) fn attach(&mut self, subscriber: Subscriber) -> usize {
-        self.subscribers.push(subscriber);
+        self.change(|channel| channel.subscribers.push(subscriber));
         self.subscribers.len() - 1
     }
 
     /// Removes a subscriber; see the top of this file. Tells the indexes at which another one now stands,
     /// whose way back has to be mended.
     pub(super) fn detach(&mut self, index: usize) -> [Option<usize>; 2] {
+        self.change(|channel| channel.remove(index))
+    }
+
+    fn remove(&mut self, index: usize) -> [Option<usize>; 2] {
         let mut moved = [None; 2];
         let mut hole = index;
         if index < self.pass.next {
@@ -137,6 +164,12 @@ impl Channel {
         assert!(self.pass.next <= self.subscribers.len());
         assert!(self.pass.queued || (self.pass.next == 0 && !self.pass.again));
         assert!(self.lent_floor <= self.ring.floor());
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        account::release(Part::Channels, self.held());
     }
 }
 

@@ -79,6 +79,13 @@ impl Keys {
         self.expiries.len() >= bounds.keys - kept_free
     }
 
+    /// Bytes that it holds.
+    pub(super) fn held(&self) -> usize {
+        // A hash map has one byte beside each of its places, and is never fuller than seven eighths.
+        let place = size_of::<(Digest, u64)>() + 1;
+        self.seqs.capacity() * place * 8 / 7 + self.expiries.capacity() * size_of::<(u64, Digest)>()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.expiries.is_empty()
     }

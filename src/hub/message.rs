@@ -7,15 +7,15 @@
 //!   Rc<Message> ── seq, epoch, kind, kept_at
 //!               ── json    {"type":"message","id":"0badcafe-7","ch":"lobby",…,"data":…}
 //!               ── images  nothing, until a first reader needs one; then IMAGES slots
-//!                            └ slot 2 ── Rc<[u8]>  shared by every reader of that wire
+//!                            └ slot 2 ── Image  shared by every reader of that wire
 //! ```
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Write;
-use std::rc::Rc;
 
 use super::log::Cursor;
 use super::presence::PresenceEvent;
+use crate::account::Image;
 
 /// Slots for images, one for each wire a message may go out on.
 pub const IMAGES: usize = 6;
@@ -27,7 +27,7 @@ pub(super) const OVERHEAD_BYTES: usize = 96;
 
 const _: () = assert!(size_of::<Message>() + 2 * size_of::<usize>() + size_of::<usize>() <= 96);
 
-type Images = [Option<Rc<[u8]>>; IMAGES];
+type Images = [Option<Image>; IMAGES];
 
 /// What a message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,7 +199,7 @@ impl Message {
     /// The image in `slot` (less than [`IMAGES`]), made by `encode` for the first who asks and shared by
     /// all who ask after, as long as the message is new. The encoder of a slot must always be the same one;
     /// it may give another slot's image.
-    pub fn image(&self, slot: usize, encode: impl FnOnce(&Message) -> Rc<[u8]>) -> Rc<[u8]> {
+    pub fn image(&self, slot: usize, encode: impl FnOnce(&Message) -> Image) -> Image {
         assert!(slot < IMAGES, "no image slot {slot}");
         let made = self.images.borrow().as_ref().and_then(|images| images[slot].clone());
         made.unwrap_or_else(|| {
@@ -302,11 +302,11 @@ mod tests {
             for data in [Data::Json(b"{\"data\":[1,\"data\"]}"), Data::Base64("AAAA"), Data::Json(b"1")] {
                 let message = Message::published(STAMP, ",\"data\":", from, data);
                 let expected = Message::published(STAMP, ",\"data\":", from, b"{\"deleted\":true}".into());
-                message.image(0, |m| Rc::from(m.json()));
+                message.image(0, |m| Image::from(m.json()));
                 let redacted = message.redacted(b"{\"deleted\":true}");
                 assert_eq!(redacted.json(), expected.json());
                 assert_eq!((redacted.seq(), redacted.kept_at()), (7, 5));
-                assert_eq!(*redacted.image(0, |m| Rc::from(m.json())), *expected.json(), "made anew");
+                assert_eq!(*redacted.image(0, |m| Image::from(m.json())), *expected.json(), "made anew");
             }
         }
     }
@@ -317,12 +317,12 @@ mod tests {
         let made = Cell::new(0);
         let encode = |m: &Message| {
             made.set(made.get() + 1);
-            Rc::from(m.json())
+            Image::from(m.json())
         };
         let first = message.image(1, encode);
         let second = message.image(1, encode);
-        assert!(Rc::ptr_eq(&first, &second));
-        assert!(!Rc::ptr_eq(&first, &message.image(3, encode)));
+        assert!(std::ptr::eq(first.as_ptr(), second.as_ptr()));
+        assert!(!std::ptr::eq(first.as_ptr(), message.image(3, encode).as_ptr()));
         assert_eq!(made.get(), 2);
     }
 }

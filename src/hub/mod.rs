@@ -244,6 +244,8 @@ pub struct Hub {
     tombs: Tombs,
     /// What all rings count for together.
     bytes: usize,
+    /// No channel is opened: there is no memory for it.
+    is_full: bool,
     /// The channel slot that is swept, or has to make room, next.
     hand: usize,
     merge: Merge,
@@ -268,6 +270,7 @@ impl Hub {
             keys: Keys::default(),
             tombs: Tombs::new(bounds.tombstones),
             bytes: 0,
+            is_full: false,
             hand: 0,
             merge: Merge::new(),
         }
@@ -279,6 +282,11 @@ impl Hub {
         debug_assert!(self.now <= now, "a monotonic clock");
         self.now = self.now.max(now);
         self.wall = wall;
+    }
+
+    /// Says whether there is memory for another channel. If not, one begins only where another one ends.
+    pub fn set_full(&mut self, is_full: bool) {
+        self.is_full = is_full;
     }
 
     /// The cursor of a number of this log.
@@ -321,6 +329,16 @@ impl Hub {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of all that the hub holds: messages, and the tables around them. What channels and readers hold
+    /// beyond their tables is in the [`account`](crate::account).
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let channels = self.channels.capacity() * size_of::<Channel>();
+        let names = self.names.capacity() * (size_of::<(Rc<str>, u32)>() + 1) * 8 / 7;
+        let readers = self.readers.capacity() * size_of::<Reader>();
+        self.bytes + channels + names + readers + self.keys.held() + self.tombs.held()
     }
 
     /// The open channel of that name.

@@ -59,22 +59,23 @@ impl Hub {
     }
 
     pub(super) fn enter(&mut self, id: usize, user: &Rc<str>) {
-        let users = &mut self.channels[id].users;
-        let readers = users.entry(user.clone()).or_insert(0);
-        *readers += 1;
-        if *readers == 1 {
+        let readers = self.channels[id].change(|channel| {
+            let readers = channel.users.entry(user.clone()).or_insert(0);
+            *readers += 1;
+            *readers
+        });
+        if readers == 1 {
             self.tell(id, user, PresenceEvent::Join);
         }
     }
 
     pub(super) fn exit(&mut self, id: usize, user: &Rc<str>) {
-        let users = &mut self.channels[id].users;
-        if let Some(readers) = users.get_mut(user) {
-            *readers -= 1;
-            if *readers == 0 {
-                users.remove(user);
-                self.tell(id, user, PresenceEvent::Leave);
-            }
+        let channel = &mut self.channels[id];
+        let Some(readers) = channel.users.get_mut(user) else { return };
+        *readers -= 1;
+        if *readers == 0 {
+            channel.change(|channel| channel.users.remove(user));
+            self.tell(id, user, PresenceEvent::Leave);
         }
     }
 

@@ -124,7 +124,8 @@ impl Hub {
         let name: Rc<str> = name.into();
         // Lifted first: the stone of the channel that makes room may push out the oldest one.
         let own = self.tombs.lift(&name);
-        if self.channels.len() >= self.bounds.channels && !self.drop_unread() {
+        let is_full = self.is_full || self.channels.len() >= self.bounds.channels;
+        if is_full && !self.drop_unread() {
             if let Some(floor) = own {
                 self.tombs.lay(&name, floor);
             }
@@ -199,6 +200,24 @@ impl Hub {
         }
     }
 
+    /// Gives up history, the oldest of each channel first, until what is kept counts for `bytes` at most;
+    /// the newest message of each goes last. Channels that nobody reads go with what they kept. What is being
+    /// handed out in this moment stays: memory is short, but nobody who keeps up misses anything.
+    pub fn shed(&mut self, bytes: usize) {
+        for spared in [1, 0] {
+            let mut fruitless = 0;
+            while self.bytes > bytes && fruitless <= self.channels.capacity() {
+                let id = self.turn_hand();
+                let is_quiet = self.channels.get(id).is_some_and(|channel| !channel.pass.queued);
+                let shed = is_quiet && self.change(id, |ring, _| ring.shed(spared));
+                fruitless = if shed { 0 } else { fruitless + 1 };
+                if shed && self.channels[id].is_idle() {
+                    self.drop_channel(id);
+                }
+            }
+        }
+    }
+
     fn turn_hand(&mut self) -> usize {
         let id = self.hand;
         self.hand = (id + 1) % self.channels.capacity().max(1);
@@ -207,10 +226,10 @@ impl Hub {
 
     /// The one way to change a ring: the hub's account follows it.
     fn change<T>(&mut self, id: usize, how: impl FnOnce(&mut Ring, &Bounds) -> T) -> T {
-        let ring = &mut self.channels[id].ring;
-        let before = ring.bytes();
-        let told = how(ring, &self.bounds);
-        self.bytes = self.bytes - before + ring.bytes();
+        let (channel, bounds) = (&mut self.channels[id], &self.bounds);
+        let before = channel.ring.bytes();
+        let told = channel.change(|channel| how(&mut channel.ring, bounds));
+        self.bytes = self.bytes - before + channel.ring.bytes();
         told
     }
 }
@@ -406,6 +425,28 @@ mod tests {
         while hub.next_due().is_some() {}
         assert_eq!(sweep(&mut hub), 1);
         assert!(hub.find("b").is_some());
+    }
+
+    #[test]
+    fn shed_gives_up_the_oldest_and_the_newest_last() {
+        let mut hub = Hub::new(1, Bounds::default());
+        let (_, _) = since(&mut hub, "read", 0);
+        for i in 0..40 {
+            publish(&mut hub, if i % 2 == 0 { "read" } else { "unread" });
+        }
+        let one = hub.history("read", None, 1)[0].bytes();
+        hub.shed(20 * one);
+        assert_eq!(hub.history("read", None, 99).len(), 20, "its reader is about to be told");
+        assert!(hub.find("unread").is_none());
+        while hub.next_due().is_some() {}
+        hub.shed(4 * one);
+        hub.audit();
+        assert!(hub.bytes() <= 4 * one);
+        assert_eq!(hub.history("read", None, 1)[0].seq(), 39, "the newest is still there");
+        hub.shed(0);
+        hub.audit();
+        assert_eq!(hub.bytes(), 0);
+        assert!(hub.find("read").is_some());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::rc::Rc;
 
 use super::channel::Subscriber;
 use super::{ChannelId, Hub, ReaderId, Refusal, Start, number};
+use crate::account::{self, ALLOCATION_BYTES, Part};
 
 /// One channel of a reader.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +47,32 @@ pub(super) struct Reader {
 
 const _: () = assert!(size_of::<Reader>() <= 40);
 
+impl Reader {
+    /// The one way to change what holds memory here: the account follows it.
+    fn change<T>(&mut self, how: impl FnOnce(&mut Reader) -> T) -> T {
+        let before = self.held();
+        let told = how(self);
+        account::change(Part::Channels, before, self.held());
+        told
+    }
+
+    /// Bytes beyond its place in the table.
+    pub(super) fn held(&self) -> usize {
+        let list = match &self.subscriptions {
+            Subscriptions::None | Subscriptions::One(_) => 0,
+            Subscriptions::Many(list) => list.capacity() * size_of::<Subscription>() + ALLOCATION_BYTES,
+        };
+        let user = |user: &Rc<str>| user.len() + 2 * size_of::<usize>() + ALLOCATION_BYTES;
+        list + self.user.as_ref().map_or(0, user)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        account::release(Part::Channels, self.held());
+    }
+}
+
 impl Subscriptions {
     fn push(&mut self, subscription: Subscription) {
         match self {
@@ -66,6 +93,8 @@ impl Subscriptions {
                 list.swap_remove(place);
                 if let [last] = list[..] {
                     *self = Subscriptions::One(last);
+                } else if list.len() < list.capacity() / 4 {
+                    list.shrink_to(list.len() * 2);
                 }
             }
         }
@@ -181,7 +210,7 @@ impl Hub {
                 self.enter(id, user);
             }
         }
-        self.readers[reader.index()].user = user;
+        self.readers[reader.index()].change(|reader| reader.user = user);
     }
 
     /// The channels of a reader, in no particular order.
@@ -213,7 +242,8 @@ impl Hub {
         let slot = &mut self.readers[reader.index()];
         let index = self.channels[id]
             .attach(Subscriber { reader: reader.0, back: number(slot.subscriptions.as_slice().len()) });
-        slot.subscriptions.push(Subscription { channel: number(id), index: number(index), position });
+        let subscription = Subscription { channel: number(id), index: number(index), position };
+        slot.change(|reader| reader.subscriptions.push(subscription));
         if let Some(user) = slot.user.clone() {
             self.enter(id, &user);
         }
@@ -222,7 +252,7 @@ impl Hub {
     /// Takes both ends of a subscription away, and mends the other end of whatever moved into the holes.
     fn detach(&mut self, reader: ReaderId, place: usize) {
         let slot = &mut self.readers[reader.index()];
-        let gone = slot.subscriptions.swap_remove(place);
+        let gone = slot.change(|reader| reader.subscriptions.swap_remove(place));
         let user = slot.user.clone();
         if let Some(moved) = slot.subscriptions.as_slice().get(place) {
             let channel = &mut self.channels[moved.channel as usize];

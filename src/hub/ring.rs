@@ -107,6 +107,9 @@ impl Ring {
         if left == 0 {
             self.clear();
         }
+        if self.entries.len() < self.entries.capacity() / 4 {
+            self.entries.shrink_to(self.entries.len() * 2);
+        }
         self.entries.len() < before
     }
 
@@ -222,6 +225,11 @@ impl Ring {
     /// What all that is kept counts for.
     pub(super) fn bytes(&self) -> usize {
         self.messages.bytes + self.presences.bytes
+    }
+
+    /// Bytes of the ring itself, without what is kept in it.
+    pub(super) fn held(&self) -> usize {
+        self.entries.capacity() * size_of::<Rc<Message>>()
     }
 
     /// Panics unless the order, the accounts and the bounds hold.

@@ -8,6 +8,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
+use crate::account::ALLOCATION_BYTES;
+use crate::limits::CHANNEL_NAME_BYTES_MAX;
+
 /// See the top of this file.
 #[derive(Debug)]
 pub(super) struct Tombs {
@@ -50,6 +53,12 @@ impl Tombs {
         let stone = self.by_name.remove(name)?;
         self.by_age.remove(&stone.laid);
         Some(stone.floor)
+    }
+
+    /// Bytes that it holds, names of the greatest length taken for granted.
+    pub(super) fn held(&self) -> usize {
+        self.by_age.len()
+            * (CHANNEL_NAME_BYTES_MAX + 2 * size_of::<(Rc<str>, Stone)>() + 2 * ALLOCATION_BYTES)
     }
 
     /// The floor of a channel without a stone.

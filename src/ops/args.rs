@@ -40,9 +40,11 @@ Who may use it
 
 What it keeps and allows
   --history N          messages a channel keeps (1024)
-  --history-bytes N    bytes a channel keeps (1M; K and M may follow the number)
+  --history-bytes N    bytes a channel keeps (1M; K, M and G may follow the number)
   --history-age S      seconds a message is kept (86400)
   --message-bytes N    bytes of the largest message (64K)
+  --memory N           bytes of all that is held for peers; near them history goes first, then readers that
+                       are behind, then newcomers are refused (512M)
   --connections N      connections at a time; more are answered 503 (16384)
   --heartbeat S        seconds between two heartbeats of a stream (25)
   --grace S            seconds a client without a connection is still present (15)
@@ -188,6 +190,7 @@ fn set_number(
         "history-bytes" => (4 * 1024, limits::LOG_BYTES_MAX as u64 / 2),
         "history-age" => (1, 10 * 365 * 86_400),
         "message-bytes" => (256, 16 << 20),
+        "memory" => (limits::MEMORY_MIN as u64, 1 << 40),
         "connections" => (1, limits::LINKS_MAX as u64),
         "heartbeat" => (limits::HEARTBEAT_S_MIN, limits::HEARTBEAT_S_MAX),
         "grace" => (0, 3_600),
@@ -205,6 +208,7 @@ fn set_number(
         "history-bytes" => config.bounds.channel_bytes = number as usize,
         "history-age" => config.bounds.message_kept_ms = number * 1000,
         "message-bytes" => config.bounds.message_bytes = number as usize,
+        "memory" => config.memory = usize::try_from(number).unwrap_or(usize::MAX),
         "connections" => config.connections = number as usize,
         "heartbeat" => config.heartbeat_s = number,
         "picture-bytes" => chat.picture_bytes = number as usize,
@@ -214,10 +218,11 @@ fn set_number(
     Ok(())
 }
 
-/// A number with K or M behind it, perhaps.
+/// A number with K, M or G behind it, perhaps.
 fn number_of(text: &str) -> Option<u64> {
     let (digits, unit) = match text.as_bytes().last()? {
         b'K' | b'k' => (&text[..text.len() - 1], 1024),
+        b'G' | b'g' => (&text[..text.len() - 1], 1024 * 1024 * 1024),
         b'M' | b'm' => (&text[..text.len() - 1], 1024 * 1024),
         _ => (text, 1),
     };
@@ -285,6 +290,7 @@ mod tests {
         assert_eq!(args.config.bounds.channel_bytes, 1 << 20);
         assert_eq!(args.config.bounds.message_kept_ms, 86_400_000);
         assert_eq!(args.config.bounds.message_bytes, 64 << 10);
+        assert_eq!(args.config.memory, 512 << 20);
         assert_eq!(
             (args.config.connections, args.config.heartbeat_s, args.config.grace_ms),
             (16_384, 25, 15_000)

@@ -52,4 +52,10 @@ pub trait Handler {
 
     /// What a connection is told for which there is no room.
     fn refusal(&self) -> &'static [u8];
+
+    /// Whether a connection that was accepted may begin, while `open` others are open: if not, what it is
+    /// told. It may make room by ending another one.
+    fn admit(&mut self, _links: &mut Links, _peer: SocketAddr, open: usize) -> Option<&'static [u8]> {
+        (open >= self.links_max()).then(|| self.refusal())
+    }
 }

@@ -23,6 +23,7 @@ use slab::Slab;
 use super::outbox::{Chunk, Outbox};
 use super::time::Instant;
 use super::wheel::Wheel;
+use crate::account::{self, Part};
 use crate::limits::{DRAIN_MS, LINKS_MAX};
 
 /// Bits of a token that name the slot; the rest hold the generation, as many bits of it as a pointer has
@@ -304,10 +305,7 @@ impl Links {
 
     /// All connections, in the order of their slots.
     pub(super) fn ids(&self) -> Vec<ConnId> {
-        self.slots
-            .iter()
-            .map(|(slot, link)| ConnId { slot: slot as u32, generation: link.generation })
-            .collect()
+        self.iter().collect()
     }
 
     // What a handler may ask for.
@@ -349,6 +347,8 @@ impl Links {
         }
         link.phase = Phase::Doomed;
         link.why = why;
+        // Nothing of it will be written any more; its memory need not wait for the end of the turn.
+        link.outbox.clear();
         self.doomed.push(id);
     }
 
@@ -448,6 +448,39 @@ impl Links {
         self.slots.is_empty()
     }
 
+    /// Bytes of the tables of connections and of the timers, whatever they hold.
+    pub fn tables_held(&self) -> usize {
+        // A slot is a link, its socket, and its places in the queues.
+        let slot = size_of::<Link>() + 3 * size_of::<usize>();
+        let queued = self.run.capacity() + self.dirty.capacity() + self.doomed.capacity();
+        self.slots.capacity() * slot + queued * size_of::<ConnId>() + self.wheel.held()
+    }
+
+    /// All connections that have not ended, in the order of their slots.
+    pub fn iter(&self) -> impl Iterator<Item = ConnId> + '_ {
+        self.slots.iter().map(|(slot, link)| ConnId { slot: slot as u32, generation: link.generation })
+    }
+
+    /// The connections from a slot on, and round to it again.
+    pub fn iter_from(&self, slot: usize) -> impl Iterator<Item = ConnId> + '_ {
+        let (slots, from) = (self.slots.capacity(), slot % self.slots.capacity().max(1));
+        (from..slots).chain(0..from).filter_map(|slot| {
+            let link = self.slots.get(slot)?;
+            Some(ConnId { slot: slot as u32, generation: link.generation })
+        })
+    }
+
+    /// Connections, those that end with this turn not counted, but for the refused: they keep their own places.
+    pub(super) fn alive(&self) -> usize {
+        let ending = self.doomed.iter().filter(|id| self.peek(**id).is_some_and(|link| !link.refused));
+        self.slots.len() - ending.count()
+    }
+
+    /// The connection's deadline.
+    pub fn deadline(&self, id: ConnId) -> Instant {
+        self.peek(id).map_or(Instant::NEVER, |link| link.deadline)
+    }
+
     /// What was counted since the start.
     pub fn stats(&self) -> Stats {
         self.stats
@@ -460,6 +493,8 @@ impl Links {
     /// If any of that does not hold.
     pub fn audit(&self) {
         assert!(self.doomed.is_empty(), "a link was doomed and not reaped");
+        let outboxes: usize = self.slots.iter().map(|(_, link)| link.outbox.held()).sum();
+        assert_eq!(outboxes, account::held(Part::Outboxes), "the account of outboxes");
         for (slot, link) in &self.slots {
             assert!(link.phase != Phase::Doomed, "link {slot} is doomed and not on the list");
             let waits = !link.outbox.is_empty() || link.phase == Phase::Draining;

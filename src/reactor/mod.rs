@@ -234,8 +234,9 @@ impl<I: Io> Reactor<I> {
 
     fn open(&mut self, handler: &mut impl Handler, mut stream: I::Stream, peer: SocketAddr) {
         self.links.stats.accepted += 1;
-        let room = self.links.len() - self.refusals < handler.links_max();
-        if !room && self.refusals >= REFUSALS_MAX {
+        let open = self.links.alive() - self.refusals;
+        let refusal = handler.admit(&mut self.links, peer, open);
+        if refusal.is_some() && self.refusals >= REFUSALS_MAX {
             // Even the places kept for saying no are taken: dropping the stream closes it.
             self.links.stats.refused += 1;
             return;
@@ -250,19 +251,19 @@ impl<I: Io> Reactor<I> {
             self.streams.resize_with(id.slot() + 1, || None);
         }
         self.streams[id.slot()] = Some(stream);
-        if room {
+        let Some(refusal) = refusal else {
             handler.on_open(&mut self.links, id, peer);
             // The request is often there already. Reading now saves a poll.
             self.links.want_read(id);
-        } else {
-            self.links.stats.refused += 1;
-            self.refusals += 1;
-            if let Some(link) = self.links.link(id) {
-                link.refused = true;
-            }
-            self.links.send(id, handler.refusal());
-            self.links.close(id);
+            return;
+        };
+        self.links.stats.refused += 1;
+        self.refusals += 1;
+        if let Some(link) = self.links.link(id) {
+            link.refused = true;
         }
+        self.links.send(id, refusal);
+        self.links.close(id);
     }
 
     fn read(&mut self, handler: &mut impl Handler) {

@@ -7,7 +7,8 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::rc::Rc;
+
+use crate::account::{self, ALLOCATION_BYTES, Image, Part};
 
 /// A run of bytes on its way out. Only a reference moves; the bytes stay where they were made.
 #[derive(Clone, Debug)]
@@ -15,7 +16,7 @@ pub enum Chunk {
     /// Part of the program itself.
     Static(&'static [u8]),
     /// Made once for many readers.
-    Shared(Rc<[u8]>),
+    Shared(Image),
     /// Made for this connection alone.
     Owned(Box<[u8]>),
 }
@@ -29,6 +30,14 @@ impl Chunk {
             Chunk::Owned(bytes) => bytes,
         }
     }
+
+    /// What it counts for in the account. Shared bytes are counted where they were made.
+    fn held(&self) -> usize {
+        match self {
+            Chunk::Static(_) | Chunk::Shared(_) => 0,
+            Chunk::Owned(bytes) => bytes.len() + ALLOCATION_BYTES,
+        }
+    }
 }
 
 impl From<Vec<u8>> for Chunk {
@@ -37,8 +46,8 @@ impl From<Vec<u8>> for Chunk {
     }
 }
 
-impl From<Rc<[u8]>> for Chunk {
-    fn from(bytes: Rc<[u8]>) -> Chunk {
+impl From<Image> for Chunk {
+    fn from(bytes: Image) -> Chunk {
         Chunk::Shared(bytes)
     }
 }
@@ -70,10 +79,13 @@ impl Outbox {
             return;
         }
         self.cost += bytes;
+        account::charge(Part::Outboxes, chunk.held());
         if self.first.is_none() {
             self.first = Some(chunk);
         } else {
+            let before = self.queue_held();
             self.rest.get_or_insert_default().push_back(chunk);
+            account::change(Part::Outboxes, before, self.queue_held());
         }
     }
 
@@ -91,11 +103,37 @@ impl Outbox {
                 return;
             }
             self.front -= len;
-            self.first = self.rest.as_mut().and_then(|rest| rest.pop_front());
-            if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {
-                self.rest = None;
-            }
+            account::release(Part::Outboxes, chunk.held());
+            self.first = self.next_of_rest();
         }
+    }
+
+    fn next_of_rest(&mut self) -> Option<Chunk> {
+        let before = self.queue_held();
+        let rest = self.rest.as_mut()?;
+        let next = rest.pop_front();
+        // In steps that keep the cost of a chunk constant. A reader that leaves one chunk of many must not
+        // keep the room of all.
+        if rest.is_empty() {
+            self.rest = None;
+        } else if rest.len() < rest.capacity() / 4 {
+            rest.shrink_to(rest.len() * 2);
+        }
+        account::change(Part::Outboxes, before, self.queue_held());
+        next
+    }
+
+    /// What the queue itself counts for in the account, without its chunks.
+    fn queue_held(&self) -> usize {
+        self.rest.as_ref().map_or(0, |rest| {
+            size_of::<VecDeque<Chunk>>() + rest.capacity() * size_of::<Chunk>() + 2 * ALLOCATION_BYTES
+        })
+    }
+
+    /// What it counts for in the account: what only this connection holds. As slow as it has chunks.
+    pub fn held(&self) -> usize {
+        let rest = self.rest.iter().flat_map(|rest| rest.iter());
+        self.queue_held() + self.first.iter().chain(rest).map(Chunk::held).sum::<usize>()
     }
 
     /// Drops all that waits.
@@ -124,6 +162,12 @@ impl Outbox {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.cost == 0
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        account::release(Part::Outboxes, self.held());
     }
 }
 
@@ -160,14 +204,35 @@ mod tests {
         for cut in 0..=whole.len() {
             let mut outbox = Outbox::default();
             outbox.push(Chunk::Static(b"one"));
-            outbox.push(Chunk::Shared(Rc::from(&b", two"[..])));
+            outbox.push(Chunk::Shared(Image::from(&b", two"[..])));
             outbox.push(Chunk::from(b", three".to_vec()));
             outbox.advance(cut);
             assert_eq!(shown(&outbox, 8), &whole[cut..]);
             assert_eq!(outbox.cost(), whole.len() - cut);
+            assert_eq!(account::held(Part::Outboxes), outbox.held());
             outbox.advance(whole.len() - cut);
             assert!(outbox.is_empty() && outbox.rest.is_none());
+            assert_eq!(account::held(Part::Outboxes), 0);
         }
+    }
+
+    #[test]
+    fn the_account_follows_every_chunk() {
+        let mut outbox = Outbox::default();
+        for round in 0..200 {
+            outbox.push(Chunk::Owned(vec![0; 10].into()));
+            outbox.push(Chunk::Static(b"0123456789"));
+            assert_eq!(account::held(Part::Outboxes), outbox.held(), "{round}");
+        }
+        let full = outbox.held();
+        while outbox.cost() > 10 {
+            outbox.advance(7.min(outbox.cost() - 10));
+            assert_eq!(account::held(Part::Outboxes), outbox.held());
+        }
+        assert!(outbox.held() < full / 50, "one chunk does not keep the room of four hundred");
+        outbox.push(Chunk::Owned(vec![0; 10].into()));
+        drop(outbox);
+        assert_eq!(account::held(Part::Outboxes), 0);
     }
 
     #[test]

@@ -105,6 +105,11 @@ impl<T> Wheel<T> {
         })
     }
 
+    /// Bytes that it holds. A slot grows by doubling.
+    pub fn held(&self) -> usize {
+        self.slots.len() * size_of::<Vec<(Instant, T)>>() + 2 * self.len * size_of::<(Instant, T)>()
+    }
+
     /// Items kept.
     pub fn len(&self) -> usize {
         self.len

@@ -160,6 +160,12 @@ pub trait App {
     /// A timer set with [`Ctx::set_timer`] has come.
     fn on_timer(&mut self, _ctx: &mut Ctx<'_>, _tag: u64) {}
 
+    /// Bytes that the application holds for clients: counted to the memory budget, so it should be cheap to
+    /// tell. What grows with what clients do belongs into it.
+    fn held(&self) -> usize {
+        0
+    }
+
     /// A request came for a path that is not the server's.
     fn on_request(&mut self, _ctx: &mut Ctx<'_>, _request: &Request<'_>) -> Response {
         Response::problem(404, "not_found", "There is nothing at this path.")

@@ -192,6 +192,11 @@ impl Hall {
         );
         line("gauge", "channels", "Channels open.", self.hub.channels_len() as u64);
         line("gauge", "log_bytes", "Bytes of all messages kept.", self.hub.bytes() as u64);
+        line("gauge", "memory_budget_bytes", "What may be held for peers.", self.config.memory as u64);
+        let pressure = &self.pressure;
+        line("counter", "memory_history_bytes_total", "History given up for memory.", pressure.history_bytes);
+        line("counter", "memory_ended_total", "Connections ended for memory.", pressure.ended);
+        line("counter", "memory_refused_total", "What was refused for want of memory.", pressure.refused);
         line("counter", "messages_total", "Numbers given out by the log.", self.hub.head());
         line("counter", "accepted_total", "Connections accepted.", stats.accepted);
         line("counter", "refused_total", "Connections told that there is no room.", stats.refused);
@@ -212,6 +217,10 @@ impl Hall {
         line("counter", "inflated_bytes_total", "Bytes of them as they came.", inflated.wire);
         line("counter", "inflated_plain_bytes_total", "Bytes of them inflated.", inflated.plain);
         line("counter", "turns_total", "Turns of the loop.", stats.turns);
+        let _ = write!(out, "# HELP encke_memory_bytes Held for peers.\n# TYPE encke_memory_bytes gauge\n");
+        for (part, bytes) in self.memory_parts(links) {
+            let _ = writeln!(out, "encke_memory_bytes{{part=\"{part}\"}} {bytes}");
+        }
         let _ = write!(out, "# HELP encke_readers Clients that read now.\n# TYPE encke_readers gauge\n");
         for transport in Transport::ALL {
             let reads = self

@@ -189,6 +189,11 @@ impl Clients {
         (0..self.slots.len() as u32).filter_map(|slot| self.at(slot))
     }
 
+    /// Bytes of the table.
+    pub fn held(&self) -> usize {
+        self.slots.capacity() * size_of::<Option<Client>>()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.count

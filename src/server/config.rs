@@ -12,6 +12,8 @@ pub struct Config {
     pub comet: bool,
     /// Connections at a time. More are answered 503.
     pub connections: usize,
+    /// Bytes of all that is held for peers: what is kept, what waits, what is not whole, and the tables.
+    pub memory: usize,
     /// What each channel keeps, and how many channels and readers there may be.
     pub bounds: Bounds,
     /// Bytes of a request body, and of a WebSocket message.
@@ -48,6 +50,7 @@ impl Default for Config {
         Config {
             comet: true,
             connections: limits::CONNECTIONS_DEFAULT,
+            memory: limits::MEMORY_DEFAULT,
             bounds: Bounds::default(),
             message_bytes: limits::MESSAGE_BYTES_DEFAULT,
             heartbeat_s: limits::HEARTBEAT_S_DEFAULT,

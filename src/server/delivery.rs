@@ -14,13 +14,12 @@
 //!                hub.take() ──► the image of each message, or a gap
 //! ```
 
-use std::rc::Rc;
-
 use super::client::ClientId;
 use super::hall::Hall;
 use super::object::Object;
 use super::session::{Held, Stage};
 use super::transport::Transport;
+use crate::account::Image;
 use crate::hub::{ChannelId, Due, Item};
 use crate::limits::{HIGH_WATER_BYTES, POLL_BYTES_MAX, STALL_MS};
 use crate::reactor::{ConnId, Links, Why};
@@ -43,7 +42,7 @@ struct Run {
     from: u64,
     to: u64,
     transport: Transport,
-    image: Rc<[u8]>,
+    image: Image,
 }
 
 impl Runs {
@@ -51,12 +50,12 @@ impl Runs {
         self.made.clear();
     }
 
-    fn find(&self, channel: ChannelId, (from, to): (u64, u64), transport: Transport) -> Option<Rc<[u8]>> {
+    fn find(&self, channel: ChannelId, (from, to): (u64, u64), transport: Transport) -> Option<Image> {
         let same = |run: &&Run| {
             run.channel == channel && (run.from, run.to) == (from, to) && run.transport == transport
         };
         // Readers come in slices of their channel, so it is among the newest, or made again.
-        self.made.iter().rev().take(RUNS_SEARCHED).find(same).map(|run| Rc::clone(&run.image))
+        self.made.iter().rev().take(RUNS_SEARCHED).find(same).map(|run| run.image.clone())
     }
 }
 
@@ -83,7 +82,7 @@ impl Hall {
         }
     }
 
-    fn run_image(&mut self, channel: ChannelId, run: (u64, u64), transport: Transport) -> Rc<[u8]> {
+    fn run_image(&mut self, channel: ChannelId, run: (u64, u64), transport: Transport) -> Image {
         if let Some(image) = self.runs.find(channel, run, transport) {
             return image;
         }
@@ -96,10 +95,10 @@ impl Hall {
             Some(second) => {
                 let mut joined = [&first[..], &second[..]].concat();
                 images.for_each(|image| joined.extend_from_slice(&image));
-                Rc::from(joined)
+                Image::from(joined)
             }
         };
-        self.runs.made.push(Run { channel, from: run.0, to: run.1, transport, image: Rc::clone(&image) });
+        self.runs.made.push(Run { channel, from: run.0, to: run.1, transport, image: image.clone() });
         image
     }
 
@@ -115,6 +114,8 @@ impl Hall {
             links.want_drain(id);
             return;
         }
+        // Who is behind may need images that nobody else does.
+        self.relieve(links);
         let mut items = std::mem::take(&mut self.items);
         let more = self.hub.take(reader, HIGH_WATER_BYTES, &mut items);
         for item in items.drain(..) {

@@ -6,6 +6,7 @@ use log::debug;
 
 use super::Server;
 use super::app::{Ctx, Message};
+use super::hall::Hall;
 use crate::reactor::{ConnId, Links};
 use crate::wire::message::Event;
 use crate::wire::ws;
@@ -49,7 +50,7 @@ impl Server {
                     Some((code, _)) => ws::close_frame(code, "", &mut out),
                     None => ws::frame(ws::Opcode::Close, &[], &mut out),
                 }
-                self.end_socket(links, id, out);
+                self.hall.end_socket(links, id, out);
             }
         }
     }
@@ -59,14 +60,16 @@ impl Server {
         debug!("{id} breaks the protocol: {}", offence.reason());
         let mut out = Vec::new();
         ws::close_frame(offence.close_code(), offence.reason(), &mut out);
-        self.end_socket(links, id, out);
+        self.hall.end_socket(links, id, out);
     }
+}
 
+impl Hall {
     /// Sends a close frame and ends the connection: the server is the one to close it (RFC 6455, 7.1.1).
-    fn end_socket(&mut self, links: &mut Links, id: ConnId, close: Vec<u8>) {
+    pub(super) fn end_socket(&mut self, links: &mut Links, id: ConnId, close: Vec<u8>) {
         links.send(id, close);
-        self.hall.detach(links, id);
-        self.hall.session(id).finish();
+        self.detach(links, id);
+        self.session(id).finish();
         links.close(id);
     }
 }

@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `session` | one connection's states and transitions |
 //! | `hall`, `lookup` | all that is held, and the small acts on it |
+//! | `memory` | how much is held, and what gives way |
 //! | `client` | who reads and writes, across connections |
 //! | `requests`, `routes`, `params`, `origin`, `hosts` | what is asked for, and whether this page may |
 //! | `peer` | whose connection it is, behind however many proxies |
@@ -33,6 +34,7 @@ mod frames;
 mod hall;
 pub(crate) mod hosts;
 mod lookup;
+mod memory;
 mod object;
 mod origin;
 mod params;
@@ -73,6 +75,12 @@ const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nC
     Content-Type: application/problem+json\r\nContent-Length: 108\r\n\r\n\
     {\"status\":503,\"code\":\"full\",\"title\":\"Service Unavailable\",\
     \"detail\":\"All connections are taken; try again.\"}\n";
+
+/// What a connection is told for which there is no memory.
+const NO_MEMORY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
+    Content-Type: application/problem+json\r\nContent-Length: 117\r\n\r\n\
+    {\"status\":503,\"code\":\"no_memory\",\"title\":\"Service Unavailable\",\
+    \"detail\":\"The server has no memory left; try again.\"}\n";
 
 /// Fills bytes that nobody can guess or, under a simulation, that a seed decides.
 pub type Entropy = Box<dyn FnMut(&mut [u8])>;
@@ -170,6 +178,8 @@ impl Handler for Server {
 
     fn on_read(&mut self, links: &mut Links, id: ConnId, bytes: &[u8]) {
         self.feed(links, id, bytes);
+        self.hall.pressure.app_held = self.app.held();
+        self.hall.check_memory(links, id);
         self.hall.want_sweep(links);
     }
 
@@ -244,6 +254,7 @@ impl Handler for Server {
 
     fn on_fan_out(&mut self, links: &mut Links, budget: usize) {
         self.tell_departures(links);
+        self.hall.relieve(links);
         for _ in 0..budget {
             let Some(due) = self.hall.hub.next_due() else { break };
             self.hall.serve(links, due);
@@ -275,5 +286,13 @@ impl Handler for Server {
 
     fn refusal(&self) -> &'static [u8] {
         NO_ROOM
+    }
+
+    fn admit(&mut self, links: &mut Links, _peer: SocketAddr, open: usize) -> Option<&'static [u8]> {
+        if self.hall.admit_memory(links).is_err() {
+            return Some(NO_MEMORY);
+        }
+        let is_full = open >= self.hall.config.connections && !self.hall.end_idle(links);
+        is_full.then_some(NO_ROOM)
     }
 }

@@ -88,7 +88,7 @@ impl Server {
     ) -> Result<(), Refusal> {
         let upgrade = self.hall.upgrade(request, &self.hall.config.subprotocols)?;
         let transport = Transport::Raw(upgrade.window());
-        let client = self.hall.admit(transport)?;
+        let client = self.hall.admit(links, transport)?;
         self.greet(links, client, &Request { subprotocol: upgrade.subprotocol, ..*request })?;
         let mut out = Vec::new();
         let reader = upgrade.begin(self.hall.config.message_bytes, &mut out);
@@ -121,7 +121,7 @@ impl Server {
             }
             return Ok((client, self.hall.set_channels(client, params)?));
         }
-        let client = self.hall.admit(transport)?;
+        let client = self.hall.admit(links, transport)?;
         self.greet(links, client, request)?;
         let entered =
             self.permit(links, client, params).and_then(|()| self.hall.set_channels(client, params));

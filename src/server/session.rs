@@ -24,6 +24,7 @@
 use log::trace;
 
 use super::peer::Peer;
+use crate::account::{self, ALLOCATION_BYTES, Part};
 use crate::limits::PROXY_HEADER_BYTES_MAX;
 use crate::wire::body::Decoder;
 use crate::wire::http::HeadScanner;
@@ -150,7 +151,9 @@ impl Session {
     /// A connection at its beginning. `owes_proxy` for one whose first bytes are a PROXY header.
     pub fn new(peer: Peer, owes_proxy: bool) -> Session {
         let state = if owes_proxy { State::Proxy(Box::default()) } else { State::Idle(0) };
-        Session { state, peer, ..Session::default() }
+        let session = Session { state, stash: None, client: None, peer };
+        account::charge(Part::Sessions, session.held());
+        session
     }
 
     /// Every transition there is. One that isn't listed is a bug of ours, never a peer's doing.
@@ -176,6 +179,14 @@ impl Session {
         std::mem::replace(&mut self.state, to)
     }
 
+    /// The one way to change anything here that holds bytes: the account follows it.
+    fn change<T>(&mut self, how: impl FnOnce(&mut Session) -> T) -> T {
+        let before = self.held();
+        let told = how(self);
+        account::change(Part::Sessions, before, self.held());
+        told
+    }
+
     /// The next thing that `input` amounts to, or `None` once all of it is used and more is needed.
     ///
     /// # Errors
@@ -184,6 +195,10 @@ impl Session {
         if input.is_empty() {
             return Ok(None);
         }
+        self.change(|session| session.next_of_state(input))
+    }
+
+    fn next_of_state(&mut self, input: &mut &[u8]) -> Result<Option<Incoming>, Fault> {
         match &mut self.state {
             State::Idle(_) | State::Head(_) => self.next_head(input).map_err(Fault::Http),
             State::Proxy(_) => self.next_proxy(input).map_err(Fault::Proxy),
@@ -273,24 +288,25 @@ impl Session {
 
     /// A head was accepted whose body is still to come.
     pub fn expect_body(&mut self, head: Vec<u8>, decoder: Decoder) {
-        self.go(State::Body(Box::new(Body { head, body: Vec::new(), decoder })));
+        let body = Box::new(Body { head, body: Vec::new(), decoder });
+        self.change(|session| session.go(State::Body(body)));
     }
 
     /// The request is answered; whether another may follow.
     pub fn answered(&mut self, keep_alive: bool) {
-        self.go(if keep_alive { State::Idle(0) } else { State::Done });
+        self.change(|session| session.go(if keep_alive { State::Idle(0) } else { State::Done }));
     }
 
     /// The request is a poll with nothing to tell yet.
     pub fn hold(&mut self, held: Held) {
-        self.go(State::Held(Box::new(held)));
+        self.change(|session| session.go(State::Held(Box::new(held))));
     }
 
     /// Takes a held poll to be answered now. `None` if there is none.
     pub fn release(&mut self) -> Option<Held> {
         let State::Held(held) = &self.state else { return None };
         let keep_alive = held.reply.keep_alive;
-        match self.go(if keep_alive { State::Idle(0) } else { State::Done }) {
+        match self.change(|session| session.go(if keep_alive { State::Idle(0) } else { State::Done })) {
             State::Held(held) => Some(*held),
             _ => None,
         }
@@ -298,30 +314,32 @@ impl Session {
 
     /// The answer has begun and won't end by itself.
     pub fn stream(&mut self) {
-        self.go(State::Streaming);
+        self.change(|session| session.go(State::Streaming));
     }
 
     /// The connection is a WebSocket from here on; bytes after the upgrade request are frames already.
     pub fn upgrade(&mut self, reader: Reader) {
-        self.go(State::Socket(reader));
+        self.change(|session| session.go(State::Socket(reader)));
     }
 
     /// The last word is said, whatever comes.
     pub fn finish(&mut self) {
-        if self.stage() != Stage::Done {
-            self.go(State::Done);
-        }
-        self.stash = None;
+        self.change(|session| {
+            if session.stage() != Stage::Done {
+                session.go(State::Done);
+            }
+            session.stash = None;
+        });
     }
 
     /// Keeps bytes that came too early.
     pub fn stash(&mut self, bytes: &[u8]) {
-        self.stash.get_or_insert_default().extend_from_slice(bytes);
+        self.change(|session| session.stash.get_or_insert_default().extend_from_slice(bytes));
     }
 
     /// Takes what was kept.
     pub fn unstash(&mut self) -> Option<Vec<u8>> {
-        self.stash.take().map(|bytes| *bytes)
+        self.change(|session| session.stash.take().map(|bytes| *bytes))
     }
 
     /// Says whose connection it is.
@@ -352,6 +370,12 @@ impl Session {
         self.client
     }
 
+    /// Bytes that it holds for its peer: what came and is not whole, and what came too early.
+    pub fn held(&self) -> usize {
+        let stash = self.stash.as_ref().map_or(0, |bytes| boxed(bytes.capacity(), size_of::<Vec<u8>>()));
+        self.state.held() + stash
+    }
+
     /// Where it stands.
     pub fn stage(&self) -> Stage {
         self.state.stage()
@@ -368,7 +392,27 @@ impl Session {
     }
 }
 
+/// A buffer of that capacity, and the box around it of that size.
+fn boxed(capacity: usize, size: usize) -> usize {
+    capacity + size + 2 * ALLOCATION_BYTES
+}
+
 impl State {
+    fn held(&self) -> usize {
+        match self {
+            State::Idle(_) | State::Answering | State::Streaming | State::Done => 0,
+            State::Proxy(seen) => boxed(seen.capacity(), size_of::<Vec<u8>>()),
+            State::Head(partial) => boxed(partial.1.capacity(), size_of::<(HeadScanner, Vec<u8>)>()),
+            State::Body(body) => boxed(body.head.capacity() + body.body.capacity(), size_of::<Body>()),
+            State::Held(held) => {
+                let origin = held.reply.origin.as_ref().map_or(0, String::capacity);
+                let callback = held.callback.as_ref().map_or(0, String::capacity);
+                boxed(origin + callback, size_of::<Held>())
+            }
+            State::Socket(reader) => reader.held(),
+        }
+    }
+
     fn stage(&self) -> Stage {
         match self {
             State::Idle(_) => Stage::Idle,
@@ -381,6 +425,12 @@ impl State {
             State::Socket(_) => Stage::Socket,
             State::Done => Stage::Done,
         }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        account::release(Part::Sessions, self.held());
     }
 }
 
@@ -432,6 +482,31 @@ mod tests {
         assert_eq!((&body.head[..], &body.body[..], input), (GET, &b"hello"[..], &b"GET"[..]));
         session.answered(true);
         assert_eq!(session.stage(), Stage::Idle);
+    }
+
+    #[test]
+    fn the_account_follows_what_is_not_whole() {
+        let before = account::held(Part::Sessions);
+        let mut session = Session::default();
+        let check = |session: &Session, least: usize| {
+            assert_eq!(account::held(Part::Sessions) - before, session.held());
+            assert!(session.held() >= least, "{} of {least}", session.held());
+        };
+        check(&session, 0);
+        head_of(&mut session, &mut &GET[..20]);
+        check(&session, 20);
+        let head = head_of(&mut session, &mut &GET[20..]).expect("whole");
+        assert_eq!(session.held(), 0);
+        session.expect_body(head, Decoder::new(Framing::Length(100), 100).expect("within the bound"));
+        session.next(&mut &[b'x'; 99][..]).expect("good");
+        check(&session, GET.len() + 99);
+        session.stash(&[b'x'; 1000]);
+        check(&session, GET.len() + 1099);
+        session.finish();
+        assert_eq!(session.held(), 0);
+        session.stash(b"late");
+        drop(session);
+        assert_eq!(account::held(Part::Sessions), before);
     }
 
     #[test]

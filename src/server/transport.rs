@@ -3,8 +3,7 @@
 //! It knows no connection and no client. The formats themselves are in `wire/`; here it is said which one a
 //! transport uses, and that the bytes are made once for all of its readers.
 
-use std::rc::Rc;
-
+use crate::account::Image;
 use crate::hub::Message;
 use crate::wire::deflate::{Deflater, Window};
 use crate::wire::{ndjson, script, sse, ws};
@@ -75,7 +74,7 @@ impl Transport {
     ///
     /// # Panics
     /// On a poll, whose answers are made of objects, not of events.
-    pub fn image(self, message: &Message, deflater: &mut Deflater) -> Rc<[u8]> {
+    pub fn image(self, message: &Message, deflater: &mut Deflater) -> Image {
         let Some(window) = self.window() else {
             return message.image(self.slot(), |message| {
                 self.event(Some(&message.cursor().to_string()), message.json()).into()

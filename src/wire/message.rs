@@ -14,6 +14,7 @@
 //!    +-------- the message's last frame complete -------------------+
 //! ```
 
+use crate::account::ALLOCATION_BYTES;
 use crate::limits::{DEFLATED_SLACK, FRAGMENTS_MAX};
 use crate::wire::deflate::Inflater;
 use crate::wire::ws::{FrameHeader, HEADER_BYTES_MAX, Offence, Opcode, is_close_code, mask};
@@ -107,6 +108,14 @@ impl Reader {
             self.part = None;
         }
         found
+    }
+
+    /// Bytes that it holds for a message or a frame that is not whole.
+    pub fn held(&self) -> usize {
+        self.part.as_ref().map_or(0, |part| {
+            let payload = part.message.as_ref().map_or(0, |message| message.payload.capacity());
+            size_of::<Part>() + part.control.capacity() + payload + ALLOCATION_BYTES
+        })
     }
 
     /// Between two messages, owning nothing.

@@ -46,6 +46,8 @@ pub mod close {
     pub const POLICY: u16 = 1008;
     /// A message larger than this server takes.
     pub const TOO_BIG: u16 = 1009;
+    /// The server is overloaded; the same may work later. Registered after RFC 6455.
+    pub const TRY_AGAIN_LATER: u16 = 1013;
     /// The server failed.
     pub const INTERNAL: u16 = 1011;
     /// The server restarts; come back.

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::rc::Rc;
 
+use encke::account::Image;
 use encke::reactor::Instant;
 use encke::reactor::outbox::{Chunk, Outbox};
 use encke::reactor::wheel::Wheel;
@@ -22,7 +22,7 @@ pub fn outbox(input: &[u8]) {
                 outbox.push(if choices.below(2) == 0 {
                     Chunk::from(bytes.to_vec())
                 } else {
-                    Chunk::from(Rc::<[u8]>::from(bytes))
+                    Chunk::from(Image::from(bytes))
                 });
                 model.extend(bytes);
             }

@@ -1,0 +1,201 @@
+//! The memory budget: how much is held, and what gives way when it is too much.
+//!
+//! It knows what can be given up, not who charged it: that is in [`account`](crate::account).
+//!
+//! ```text
+//!   0 ───────────────────────────────────────────── high (7/8) ──── full (15/16) ── budget
+//!                                                     │                │
+//!   1  history is given up, the oldest first ◄────────┤                │
+//!   2  connections for which most is held are ended ◄─┘                │
+//!      (readers that are behind, what is not whole), the heaviest first│
+//!   3  newcomers are answered 503, and what would grow is refused ◄────┘
+//! ```
+//!
+//! Each step is taken when the one before it has nothing left to give. A reader that keeps up, or is merely
+//! silent, holds next to nothing and is never ended for it.
+//!
+//! Between two looks a connection can take one read and the answers to it; that, and what an allocator needs
+//! beside what it gives, is by how much the program may be larger than its budget.
+
+use log::{info, warn};
+
+use super::hall::Hall;
+use super::refusal::Refusal;
+use super::session::{Reply, Session, Stage};
+use crate::account::{self, Part};
+use crate::limits::{
+    MEMORY_FULL_SHARE, MEMORY_HEAVY_MIN, MEMORY_HIGH_SHARE, MEMORY_LOG_SHARE, MEMORY_SEARCH_MS,
+    MEMORY_STEP_SHARE, RETRY_MS_MAX,
+};
+use crate::reactor::{ConnId, Instant, Links, Why};
+use crate::wire::ws;
+
+/// What was given up since the start, and when to look for more.
+#[derive(Debug, Default)]
+pub(super) struct Pressure {
+    /// Bytes of history given up.
+    pub(super) history_bytes: u64,
+    /// Connections ended.
+    pub(super) ended: u64,
+    /// Requests, messages and connections refused.
+    pub(super) refused: u64,
+    /// The next search for what to give up: at this instant, or when this much is held.
+    search_at: Instant,
+    search_held: usize,
+    /// What the application held at the last look.
+    pub(super) app_held: usize,
+}
+
+/// Bytes that all history may take of a budget.
+pub(super) fn log_share(budget: usize) -> usize {
+    budget / MEMORY_LOG_SHARE
+}
+
+impl Hall {
+    /// What is held, part by part: their names in the metrics, and bytes.
+    pub(super) fn memory_parts(&self, links: &Links) -> [(&'static str, usize); 7] {
+        let sessions = self.sessions.capacity() * size_of::<Session>();
+        let tables = links.tables_held() + sessions + self.clients.held() + self.tables_held();
+        [
+            ("log", self.hub.held()),
+            ("images", account::held(Part::Images)),
+            ("channels", account::held(Part::Channels)),
+            ("outboxes", account::held(Part::Outboxes)),
+            ("sessions", account::held(Part::Sessions)),
+            ("tables", tables),
+            ("app", self.pressure.app_held),
+        ]
+    }
+
+    /// Bytes held for peers.
+    pub(super) fn memory(&self, links: &Links) -> usize {
+        self.memory_parts(links).iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    fn high(&self) -> usize {
+        self.config.memory - self.config.memory / MEMORY_HIGH_SHARE
+    }
+
+    fn full(&self) -> usize {
+        self.config.memory - self.config.memory / MEMORY_FULL_SHARE
+    }
+
+    /// Whether there is no memory for anything new.
+    pub(super) fn is_full(&self, links: &Links) -> bool {
+        self.memory(links) > self.full()
+    }
+
+    /// Gives way, if it has to: see the top of this file.
+    pub(super) fn relieve(&mut self, links: &mut Links) {
+        let (held, high) = (self.memory(links), self.high());
+        self.hub.set_full(held > self.full());
+        if held <= high {
+            return;
+        }
+        // Both searches look at everything there is: not again before they may find something.
+        if held < self.pressure.search_held && links.now() < self.pressure.search_at {
+            return;
+        }
+        let before = self.hub.bytes();
+        // Some more at once, so that a search is paid for by what may come before the next.
+        self.hub.shed(before.saturating_sub(held - high + self.step()));
+        self.pressure.history_bytes += (before - self.hub.bytes()) as u64;
+        if self.memory(links) > high {
+            self.end_heavy(links);
+        }
+        let held = self.memory(links);
+        self.hub.set_full(held > self.full());
+        self.pressure.search_held = held.max(high) + self.step();
+        self.pressure.search_at = links.now().after(MEMORY_SEARCH_MS);
+        if held <= high {
+            self.pressure.search_held = 0;
+        }
+    }
+
+    /// What may be charged between two searches.
+    fn step(&self) -> usize {
+        self.config.memory / MEMORY_STEP_SHARE
+    }
+
+    /// Ends connections for which much is held: in each round those that hold half as much as the last round
+    /// looked for, until enough is free or nobody holds anything worth it.
+    fn end_heavy(&mut self, links: &mut Links) {
+        let (high, ended) = (self.high(), self.pressure.ended);
+        let mut least = links.iter().map(|id| self.weight(links, id)).max().unwrap_or(0) / 2 + 1;
+        let low = high - self.step();
+        while self.memory(links) > low && least >= MEMORY_HEAVY_MIN {
+            let heavy: Vec<ConnId> = links.iter().filter(|id| self.weight(links, *id) >= least).collect();
+            for id in heavy {
+                if self.memory(links) <= low {
+                    break;
+                }
+                self.end_for_memory(links, id);
+            }
+            least /= 2;
+        }
+        let ended = self.pressure.ended - ended;
+        if ended > 0 {
+            info!("{ended} connections that held most were ended: the memory budget is nearly spent");
+        }
+    }
+
+    /// What ending a connection may free.
+    fn weight(&self, links: &Links, id: ConnId) -> usize {
+        links.queued(id) + self.sessions.get(id.slot()).map_or(0, Session::held)
+    }
+
+    /// Ends a connection for the memory that it holds. Who is not behind with reading is told why.
+    fn end_for_memory(&mut self, links: &mut Links, id: ConnId) {
+        self.pressure.ended += 1;
+        if !links.is_open(id) {
+            // It is about to end, or was refused and never had a session.
+            links.doom(id, Why::Aborted);
+            return;
+        }
+        if links.queued(id) > 0 {
+            self.drop_connection(links, id, Why::Aborted);
+            return;
+        }
+        self.refuse_for_memory(links, id);
+    }
+
+    /// Refuses what a connection is sending: there is no memory for it.
+    pub(super) fn refuse_for_memory(&mut self, links: &mut Links, id: ConnId) {
+        self.pressure.refused += 1;
+        match self.session(id).stage() {
+            Stage::Socket => {
+                let mut out = Vec::new();
+                ws::close_frame(ws::close::TRY_AGAIN_LATER, "no memory for this message", &mut out);
+                self.end_socket(links, id, out);
+            }
+            Stage::Head | Stage::Body => self.answer(links, id, &Reply::default(), no_memory().to_response()),
+            _ => self.drop_connection(links, id, Why::Aborted),
+        }
+    }
+
+    /// A connection that holds something that is not whole, while there is no memory left.
+    pub(super) fn check_memory(&mut self, links: &mut Links, id: ConnId) {
+        self.relieve(links);
+        if links.is_open(id) && self.session(id).held() >= MEMORY_HEAVY_MIN && self.is_full(links) {
+            warn!("{id} is refused: the memory budget is spent");
+            self.refuse_for_memory(links, id);
+        }
+    }
+
+    /// Refuses anything new while there is no memory left.
+    ///
+    /// # Errors
+    /// 503, with a time after which to try again.
+    pub(super) fn admit_memory(&mut self, links: &Links) -> Result<(), Refusal> {
+        if !self.is_full(links) {
+            return Ok(());
+        }
+        self.pressure.refused += 1;
+        Err(no_memory())
+    }
+}
+
+fn no_memory() -> Refusal {
+    Refusal::new(503, "no_memory", "The server has no memory left for this; try again later.")
+        .with_retry(RETRY_MS_MAX)
+}
