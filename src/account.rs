@@ -1,4 +1,4 @@
-//! The account: what is held for peers, counted where it is held, and given away in order when it is too much.
+//! The account: what is held for peers, counted where it is held.
 //!
 //! It knows no connection and no message. What grows with what peers do charges its bytes here when it takes
 //! memory and releases them when it lets go, so that the sum is a few loads and never a walk. The loop has

@@ -305,7 +305,7 @@ impl Links {
 
     /// All connections, in the order of their slots.
     pub(super) fn ids(&self) -> Vec<ConnId> {
-        self.iter().collect()
+        self.iter_from(0).collect()
     }
 
     // What a handler may ask for.
@@ -450,27 +450,19 @@ impl Links {
 
     /// Bytes of the tables of connections and of the timers, whatever they hold.
     pub fn tables_held(&self) -> usize {
-        // A slot is a link, its socket, and its places in the queues.
         let slot = size_of::<Link>() + 3 * size_of::<usize>();
         let queued = self.run.capacity() + self.dirty.capacity() + self.doomed.capacity();
         self.slots.capacity() * slot + queued * size_of::<ConnId>() + self.wheel.held()
     }
 
-    /// All connections that have not ended, in the order of their slots.
-    pub fn iter(&self) -> impl Iterator<Item = ConnId> + '_ {
-        self.slots.iter().map(|(slot, link)| ConnId { slot: slot as u32, generation: link.generation })
-    }
-
     /// The connections from a slot on, and round to it again.
     pub fn iter_from(&self, slot: usize) -> impl Iterator<Item = ConnId> + '_ {
         let (slots, from) = (self.slots.capacity(), slot % self.slots.capacity().max(1));
-        (from..slots).chain(0..from).filter_map(|slot| {
-            let link = self.slots.get(slot)?;
-            Some(ConnId { slot: slot as u32, generation: link.generation })
-        })
+        let link = |slot| self.slots.get(slot).map(|link| (slot as u32, link.generation));
+        (from..slots).chain(0..from).filter_map(link).map(|(slot, generation)| ConnId { slot, generation })
     }
 
-    /// Connections, those that end with this turn not counted, but for the refused: they keep their own places.
+    /// Connections without those that end with this turn; of the refused all, who have places of their own.
     pub(super) fn alive(&self) -> usize {
         let ending = self.doomed.iter().filter(|id| self.peek(**id).is_some_and(|link| !link.refused));
         self.slots.len() - ending.count()

@@ -121,10 +121,11 @@ impl Hall {
     /// looked for, until enough is free or nobody holds anything worth it.
     fn end_heavy(&mut self, links: &mut Links) {
         let (high, ended) = (self.high(), self.pressure.ended);
-        let mut least = links.iter().map(|id| self.weight(links, id)).max().unwrap_or(0) / 2 + 1;
+        let mut least = links.iter_from(0).map(|id| self.weight(links, id)).max().unwrap_or(0) / 2 + 1;
         let low = high - self.step();
         while self.memory(links) > low && least >= MEMORY_HEAVY_MIN {
-            let heavy: Vec<ConnId> = links.iter().filter(|id| self.weight(links, *id) >= least).collect();
+            let heavy: Vec<ConnId> =
+                links.iter_from(0).filter(|id| self.weight(links, *id) >= least).collect();
             for id in heavy {
                 if self.memory(links) <= low {
                     break;
