@@ -12,7 +12,7 @@ const PICTURE_WIDTH_MAX = 360;
 const PICTURE_HEIGHT_MAX = 320;
 const JSON_CHARS_MAX = 4000;
 
-const locale = language() === "zh" ? "zh-CN" : navigator.language;
+const locale = language() === "zh" ? "zh-CN" : spoken(navigator.language);
 const CLOCK = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" });
 const WHOLE = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "medium" });
 const DAY = new Intl.DateTimeFormat(locale, { weekday: "long", month: "long", day: "numeric" });
@@ -20,6 +20,11 @@ const FAR_DAY = new Intl.DateTimeFormat(locale, { year: "numeric", month: "long"
 const DAY_MS = 86400000;
 
 export const clock = (at) => CLOCK.format(at);
+
+// A browser that was started without a language says "C", which is none.
+function spoken(tag) {
+  try { return Intl.getCanonicalLocales(tag)[0]; } catch { return "en"; }
+}
 
 function dayName(at) {
   const day = new Date(at).setHours(0, 0, 0, 0);

@@ -3,7 +3,9 @@
 //
 //   node run.mjs            everything
 //   node run.mjs firefox    what is tested on each engine, on this one alone
+//   node run.mjs chat       the tests of chat.test.mjs alone
 
+import { readdirSync } from "node:fs";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { fileURLToPath } from "node:url";
@@ -11,10 +13,10 @@ import { ENGINES, launch } from "./engines.mjs";
 
 const ENGINES_MIN = 2;
 const FILES_AT_ONCE = 3; // they wait more than they work
-const COMMON = ["syntax", "look", "encke", "chat"];
 
 const wanted = process.argv.slice(2);
-const names = ENGINES.filter((name) => !wanted.length || wanted.includes(name));
+const some = wanted.filter((name) => ENGINES.includes(name));
+const names = some.length ? some : ENGINES;
 const from = Date.now();
 
 async function probe(name) {
@@ -31,8 +33,12 @@ async function probe(name) {
 
 const engines = (await Promise.all(names.map(probe))).filter(Boolean);
 const enough = engines.length >= Math.min(ENGINES_MIN, names.length);
-const files = [...engines, ...(wanted.length ? [] : COMMON)]
-  .map((name) => fileURLToPath(new URL(`${name}.test.mjs`, import.meta.url)));
+const here = fileURLToPath(new URL(".", import.meta.url));
+const common = readdirSync(here).map((name) => /^(.*)\.test\.mjs$/.exec(name)?.[1])
+  .filter((name) => name && !ENGINES.includes(name));
+const files = (wanted.length ? wanted.filter((name) => [...engines, ...common].includes(name)) : [...engines, ...common])
+  .map((name) => `${here}${name}.test.mjs`);
+process.env.ENCKE_ENGINES = engines.join(" ");
 const count = { pass: 0, fail: 0 };
 
 const events = run({ files, concurrency: FILES_AT_ONCE });
