@@ -97,7 +97,9 @@ impl From<Vec<u8>> for Image {
 
 impl From<&[u8]> for Image {
     fn from(bytes: &[u8]) -> Image {
-        Image::from(bytes.to_vec())
+        let image = Image(Rc::from(bytes));
+        charge(Part::Images, image.cost());
+        image
     }
 }
 

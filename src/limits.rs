@@ -52,6 +52,9 @@ pub const DEFLATE_GAIN: usize = 8;
 /// zlib's level, 1 to 9.
 pub const DEFLATE_LEVEL: u32 = 6;
 
+/// Bytes of a message up to which the memory that it was compressed in is kept for the next one.
+pub const DEFLATE_KEPT_BYTES_MAX: usize = 64 * 1024;
+
 /// DEFLATE streams in one compressed message. Each costs an inflater its beginning, and two bytes make one.
 /// Encoders make one, or one for each fragment.
 pub const DEFLATE_STREAMS_MAX: usize = 1024;

@@ -346,3 +346,23 @@ fn shutdown_closes_every_client() {
     told.expect("close 0");
     server.join();
 }
+
+/// Whose pages may send what is the server's to say, for the application's paths too.
+#[test]
+fn a_preflight_for_a_path_of_the_applications() {
+    let (server, _told) = witnessed(|config| config.origins = vec!["https://shop.example".to_owned()]);
+    let ask = |origin: &str, fields: &str| {
+        server.connect().ask("OPTIONS", "/own", &format!("Origin: https://{origin}\r\n{fields}"), b"")
+    };
+    let preflight = "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: content-type\r\n";
+    let response = ask("shop.example", preflight);
+    assert_eq!(response.status, 204);
+    assert_eq!(response.header("access-control-allow-origin"), Some("https://shop.example"));
+    assert!(response.header("access-control-allow-methods").is_some_and(|methods| methods.contains("POST")));
+    let response = ask("evil.example", preflight);
+    assert_eq!(
+        (response.text().as_str(), response.header("access-control-allow-origin")),
+        ("OPTIONS /own 0", None)
+    );
+    assert_eq!(ask("shop.example", "").text(), "OPTIONS /own 0", "a question to the application");
+}

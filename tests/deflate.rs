@@ -112,8 +112,38 @@ fn a_message_is_the_same_bytes_whatever_came_before() {
         used.frame(Opcode::Text, &prose(seed, 5000), Window::Full);
     }
     let plain = prose(99, 5000);
-    let expected = fresh.frame(Opcode::Text, &plain, Window::Full);
-    assert_eq!(used.frame(Opcode::Text, &plain, Window::Full), expected);
+    let expected = fresh.frame(Opcode::Text, &plain, Window::Full).expect("compressed");
+    assert_eq!(*used.frame(Opcode::Text, &plain, Window::Full).expect("compressed"), *expected);
+}
+
+#[test]
+fn one_message_to_many_is_compressed_once() {
+    let mut deflater = Deflater::default();
+    let mut again = |opcode, plain: &[u8], window| {
+        let frame = deflater.frame_again(opcode, plain, window).map(|frame| frame.to_vec());
+        (frame, deflater.counts().messages)
+    };
+    let (plain, other) = (prose(1, 3000), prose(2, 3000));
+    let (first, _) = again(Opcode::Text, &plain, Window::Full);
+    let (narrow, _) = again(Opcode::Text, &plain, Window::Narrow);
+    for _ in 0..10 {
+        assert_eq!(again(Opcode::Text, &plain, Window::Full), (first.clone(), 2));
+        assert_eq!(again(Opcode::Text, &plain, Window::Narrow), (narrow.clone(), 2));
+    }
+    // Another kind, another payload, another turn: another frame.
+    let (binary, count) = again(Opcode::Binary, &plain, Window::Full);
+    let (first, binary) = (first.expect("compressed"), binary.expect("compressed"));
+    assert_eq!((binary[0], first[0], &binary[1..], count), (0xc2, 0xc1, &first[1..], 3));
+    assert_ne!(again(Opcode::Binary, &other, Window::Full).0, Some(binary));
+    assert_eq!(again(Opcode::Text, &noise(3000), Window::Full), (None, 4));
+    assert_eq!(again(Opcode::Text, &noise(3000), Window::Full), (None, 4));
+    let long = prose(3, 300_000);
+    let (frame, _) = again(Opcode::Text, &long, Window::Full);
+    assert_eq!(inflate(payload_of(&frame.expect("compressed")), 1 << 15), Ok(long));
+    deflater.frame_again(Opcode::Text, &plain, Window::Full);
+    deflater.forget();
+    deflater.frame_again(Opcode::Text, &plain, Window::Full);
+    assert_eq!(deflater.counts().messages, 7);
 }
 
 #[test]

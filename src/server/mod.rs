@@ -263,6 +263,7 @@ impl Handler for Server {
 
     fn on_turn(&mut self, links: &mut Links) {
         self.hall.runs.clear();
+        self.hall.deflater.forget();
         self.hall.set_time(links);
         if !std::mem::replace(&mut self.started, true) {
             self.app.on_start(&mut Ctx { hall: &mut self.hall, links });

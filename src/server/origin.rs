@@ -78,13 +78,18 @@ pub fn admit(verdict: &Verdict, is_open: bool) -> Result<(), Refusal> {
 pub fn preflight(verdict: &Verdict, route: &Route, request: &Request<'_>) -> Result<Response, Refusal> {
     admit(verdict, false)?;
     let response = Response::new(204).with_header("Allow", route.methods());
-    if request.header("access-control-request-method").is_none() {
+    if !is_preflight(request) {
         return Ok(response);
     }
     Ok(response
         .with_header("Access-Control-Allow-Methods", route.methods())
         .with_header("Access-Control-Allow-Headers", ALLOWED_FIELDS)
         .with_header("Access-Control-Max-Age", PREFLIGHT_S))
+}
+
+/// Whether a browser asks on behalf of a page (WHATWG Fetch, section 3.3.1).
+pub fn is_preflight(request: &Request<'_>) -> bool {
+    request.method() == "OPTIONS" && request.header("access-control-request-method").is_some()
 }
 
 /// Whether `origin` is that of the site at `host`. The scheme is not compared: behind a proxy that ends TLS

@@ -127,6 +127,10 @@ impl Server {
     ) -> Result<Option<Response>, Refusal> {
         match route {
             Route::App if self.is_own_socket(request) => self.open_socket(links, id, request).map(|()| None),
+            // What a page of an allowed origin may send is known here, and not only where it is sent to.
+            Route::App if matches!(verdict, Verdict::Allowed(_)) && origin::is_preflight(request) => {
+                origin::preflight(verdict, route, request).map(Some)
+            }
             Route::App => {
                 let mut ctx = Ctx { hall: &mut self.hall, links };
                 Ok(Some(self.app.on_request(&mut ctx, request)))

@@ -5,6 +5,7 @@
 
 use crate::account::Image;
 use crate::hub::Message;
+use crate::reactor::Chunk;
 use crate::wire::deflate::{Deflater, Window};
 use crate::wire::{ndjson, script, sse, ws};
 
@@ -82,7 +83,7 @@ impl Transport {
         };
         message.image(self.slot(), |message| {
             match deflater.frame(ws::Opcode::Text, message.json(), window) {
-                Some(frame) => frame.into(),
+                Some(frame) => frame,
                 // Not worth it: the same bytes as for all others.
                 None => Transport::WebSocket(None).image(message, deflater),
             }
@@ -102,22 +103,23 @@ impl Transport {
         }
     }
 
-    /// The bytes of one WebSocket message for one reader.
-    pub fn frame(self, opcode: ws::Opcode, payload: &[u8], deflater: &mut Deflater) -> Vec<u8> {
-        let packed = self.window().and_then(|window| deflater.frame(opcode, payload, window));
-        packed.unwrap_or_else(|| {
-            let mut out = Vec::with_capacity(payload.len() + ws::HEADER_BYTES_MAX);
-            ws::frame(opcode, payload, &mut out);
-            out
-        })
+    /// The bytes of one WebSocket message of an application, which may send the same to others too.
+    pub fn frame(self, opcode: ws::Opcode, payload: &[u8], deflater: &mut Deflater) -> Chunk {
+        let packed = self.window().and_then(|window| deflater.frame_again(opcode, payload, window));
+        packed.map_or_else(
+            || {
+                let mut out = Vec::with_capacity(payload.len() + ws::HEADER_BYTES_MAX);
+                ws::frame(opcode, payload, &mut out);
+                out.into()
+            },
+            Chunk::Shared,
+        )
     }
 
     /// The bytes of an event for one reader: of an answer, which may be long.
-    pub fn answer(self, json: &[u8], deflater: &mut Deflater) -> Vec<u8> {
-        match self.window() {
-            Some(_) => self.frame(ws::Opcode::Text, json, deflater),
-            None => self.event(None, json),
-        }
+    pub fn answer(self, json: &[u8], deflater: &mut Deflater) -> Chunk {
+        let packed = self.window().and_then(|window| deflater.frame(ws::Opcode::Text, json, window));
+        packed.map_or_else(|| self.event(None, json).into(), Chunk::Shared)
     }
 
     /// The bytes of one event, not compressed. `id` is the cursor after it, for those that have one.

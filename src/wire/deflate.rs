@@ -19,7 +19,10 @@
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 use super::ws::{FrameHeader, HEADER_BYTES_MAX, Offence, Opcode};
-use crate::limits::{DEFLATE_BYTES_MIN, DEFLATE_GAIN, DEFLATE_LEVEL, DEFLATE_STREAMS_MAX};
+use crate::account::Image;
+use crate::limits::{
+    DEFLATE_BYTES_MIN, DEFLATE_GAIN, DEFLATE_KEPT_BYTES_MAX, DEFLATE_LEVEL, DEFLATE_STREAMS_MAX,
+};
 
 /// What a flush to a byte boundary ends with: the lengths of an empty stored block. RFC 7692, section 7.2.1.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
@@ -52,10 +55,27 @@ impl Window {
 /// The program's compressors. They are made when the first message needs them.
 #[derive(Debug, Default)]
 pub struct Deflater {
-    full: Option<Compress>,
-    narrow: Option<Compress>,
+    full: Compressor,
+    narrow: Compressor,
+    /// Room for a header, and behind it what is compressed.
     scratch: Vec<u8>,
     counts: Counts,
+}
+
+/// The compressor for one window.
+#[derive(Debug, Default)]
+struct Compressor {
+    inner: Option<Compress>,
+    last: Option<Last>,
+}
+
+/// The message that was compressed last for a single reader, and what came of it: the next reader may well be
+/// sent the same.
+#[derive(Debug)]
+struct Last {
+    opcode: Opcode,
+    payload: Vec<u8>,
+    frame: Option<Image>,
 }
 
 /// What was compressed, or inflated.
@@ -80,39 +100,71 @@ impl Counts {
 impl Deflater {
     /// A whole, unmasked frame whose payload is compressed; `None` if that isn't worth a reader's time, and
     /// the message is to be sent as it is (RFC 7692, section 6: each message may be the one or the other).
-    pub fn frame(&mut self, opcode: Opcode, payload: &[u8], window: Window) -> Option<Vec<u8>> {
-        let octets = self.deflate(payload, window)?;
-        let mut out = Vec::with_capacity(octets.len() + HEADER_BYTES_MAX);
+    pub fn frame(&mut self, opcode: Opcode, payload: &[u8], window: Window) -> Option<Image> {
+        let len = self.deflate(payload, window)?;
+        self.counts.add(len, payload.len());
         // Section 6: RSV1 on the first frame of the message, which is its only one here.
-        FrameHeader { fin: true, rsv1: true, opcode, mask: None, len: octets.len() as u64 }.emit(&mut out);
-        out.extend_from_slice(octets);
-        Some(out)
+        let header = FrameHeader { fin: true, rsv1: true, opcode, mask: None, len: len as u64 };
+        let mut octets = Vec::with_capacity(HEADER_BYTES_MAX);
+        header.emit(&mut octets);
+        let start = HEADER_BYTES_MAX - octets.len();
+        self.scratch[start..HEADER_BYTES_MAX].copy_from_slice(&octets);
+        let frame = Image::from(&self.scratch[start..HEADER_BYTES_MAX + len]);
+        if self.scratch.len() > DEFLATE_KEPT_BYTES_MAX {
+            self.scratch = Vec::new();
+        }
+        Some(frame)
     }
 
-    fn deflate(&mut self, payload: &[u8], window: Window) -> Option<&[u8]> {
+    /// The same for whoever sends one message to many, one after the other: it is compressed for the first.
+    pub fn frame_again(&mut self, opcode: Opcode, payload: &[u8], window: Window) -> Option<Image> {
+        if payload.len() < DEFLATE_BYTES_MIN || payload.len() > DEFLATE_KEPT_BYTES_MAX {
+            return self.frame(opcode, payload, window);
+        }
+        match &self.compressor(window).last {
+            Some(last) if last.opcode == opcode && last.payload == payload => last.frame.clone(),
+            _ => {
+                let frame = self.frame(opcode, payload, window);
+                let last = Last { opcode, payload: payload.to_vec(), frame: frame.clone() };
+                self.compressor(window).last = Some(last);
+                frame
+            }
+        }
+    }
+
+    /// Lets go of the last message.
+    pub fn forget(&mut self) {
+        (self.full.last, self.narrow.last) = (None, None);
+    }
+
+    fn compressor(&mut self, window: Window) -> &mut Compressor {
+        match window {
+            Window::Full => &mut self.full,
+            Window::Narrow => &mut self.narrow,
+        }
+    }
+
+    /// Compresses into the scratch, behind the room for a header. How long it became, if that is worth it.
+    fn deflate(&mut self, payload: &[u8], window: Window) -> Option<usize> {
         if payload.len() < DEFLATE_BYTES_MIN {
             return None;
         }
-        let slot = match window {
-            Window::Full => &mut self.full,
-            Window::Narrow => &mut self.narrow,
-        };
-        let compress = slot.get_or_insert_with(|| {
+        // More than this is no gain, and then it may as well not fit.
+        let room = payload.len() - payload.len() / DEFLATE_GAIN + TAIL.len();
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.resize(HEADER_BYTES_MAX + room, 0);
+        let compress = self.compressor(window).inner.get_or_insert_with(|| {
             Compress::new_with_window_bits(Compression::new(DEFLATE_LEVEL), false, window.bits())
         });
         compress.reset();
-        // More than this is no gain, and then it may as well not fit.
-        self.scratch.resize(payload.len() - payload.len() / DEFLATE_GAIN + TAIL.len(), 0);
-        let done = compress.compress(payload, &mut self.scratch, FlushCompress::Sync);
+        let done = compress.compress(payload, &mut scratch[HEADER_BYTES_MAX..], FlushCompress::Sync);
         // Both are bounded by lengths that are `usize`.
         let (used, len) = (compress.total_in() as usize, compress.total_out() as usize);
         // A flush that filled all the room there is may have more to say.
-        if done.is_err() || used < payload.len() || len == self.scratch.len() {
-            return None;
-        }
-        let octets = self.scratch[..len].strip_suffix(&TAIL)?;
-        self.counts.add(octets.len(), payload.len());
-        Some(octets)
+        let is_whole = done.is_ok() && used == payload.len() && len < room;
+        let len = scratch[HEADER_BYTES_MAX..HEADER_BYTES_MAX + len].strip_suffix(&TAIL).map(<[u8]>::len);
+        self.scratch = scratch;
+        len.filter(|_| is_whole)
     }
 
     /// What was compressed so far.
