@@ -30,6 +30,21 @@ pub struct Due {
     pub run: Option<(u64, u64)>,
 }
 
+/// The run that was worked out last. In a crowd nearly everyone stands at the same place, so it is worked out
+/// once and then only looked at; any change of any ring forgets it (see `Hub::change`).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    channel: ChannelId,
+    position: u64,
+    run: (u64, u64),
+}
+
+impl Known {
+    fn is_of(&self, channel: ChannelId, position: u64) -> bool {
+        self.position == position && self.channel == channel
+    }
+}
+
 impl Hub {
     /// The next reader to serve. Every subscriber comes up once after a publish; one that can't be served
     /// then is its caller's to serve when it can be, for nothing but the next publish brings it up again.
@@ -69,6 +84,11 @@ impl Hub {
         if only.channel != channel.0 {
             return false;
         }
+        let is_known = |known: &Known| known.is_of(channel, only.position) && known.run == (from, to);
+        if self.known.as_ref().is_some_and(is_known) {
+            only.position = to;
+            return true;
+        }
         let ring = &self.channels[channel.index()].ring;
         let is_whole = from.min(only.position) >= ring.floor() && to <= ring.latest();
         let is_same = only.position < to && ring.after(only.position) == ring.after(from);
@@ -93,10 +113,13 @@ impl Hub {
 
     /// Readers that joined at different times stand at different numbers with the same entries before them;
     /// the run begins at the first of those, not at the reader's own position, so that they share it.
-    fn run(&self, reader: ReaderId, channel: ChannelId) -> Option<(u64, u64)> {
-        let [only] = self.reader(reader).subscriptions.as_slice() else {
+    fn run(&mut self, reader: ReaderId, channel: ChannelId) -> Option<(u64, u64)> {
+        let [only] = self.readers[reader.index()].subscriptions.as_slice() else {
             return None;
         };
+        if let Some(known) = self.known.as_ref().filter(|known| known.is_of(channel, only.position)) {
+            return Some(known.run);
+        }
         let ring = &self.channels[channel.index()].ring;
         if only.position < ring.floor() {
             return None;
@@ -109,7 +132,9 @@ impl Hub {
         if ring.len() - first > 1 && entries().sum::<usize>() > RUN_BYTES_MAX {
             return None;
         }
-        Some((ring.entry(first)?.seq() - 1, ring.latest()))
+        let run = (ring.entry(first)?.seq() - 1, ring.latest());
+        self.known = Some(Known { channel, position: only.position, run });
+        Some(run)
     }
 }
 

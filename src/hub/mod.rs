@@ -240,6 +240,7 @@ pub struct Hub {
     dirty: VecDeque<u32>,
     /// Readers served of the channel in front since it came there.
     served: usize,
+    known: Option<fanout::Known>,
     keys: Keys,
     tombs: Tombs,
     /// What all rings count for together.
@@ -267,6 +268,7 @@ impl Hub {
             readers: Slab::new(),
             dirty: VecDeque::new(),
             served: 0,
+            known: None,
             keys: Keys::default(),
             tombs: Tombs::new(bounds.tombstones),
             bytes: 0,

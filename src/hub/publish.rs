@@ -224,12 +224,13 @@ impl Hub {
         id
     }
 
-    /// The one way to change a ring: the hub's account follows it.
+    /// The one way to change a ring: the hub's account follows it, and what was known of it is forgotten.
     fn change<T>(&mut self, id: usize, how: impl FnOnce(&mut Ring, &Bounds) -> T) -> T {
         let (channel, bounds) = (&mut self.channels[id], &self.bounds);
         let before = channel.ring.bytes();
         let told = channel.change(|channel| how(&mut channel.ring, bounds));
         self.bytes = self.bytes - before + channel.ring.bytes();
+        self.known = None;
         told
     }
 }

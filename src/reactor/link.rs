@@ -125,6 +125,11 @@ pub(super) struct Link {
 }
 
 impl Link {
+    /// Whether all is written and nobody waits for that.
+    pub(super) fn is_done(&self) -> bool {
+        self.outbox.is_empty() && self.phase == Phase::Open && !self.hungry
+    }
+
     /// Whether the link is read from. A link that isn't can't meet an error either.
     pub(super) fn is_heard(&self) -> bool {
         match self.phase {
@@ -132,6 +137,25 @@ impl Link {
             Phase::Open => !self.paused && !self.eof,
             Phase::Lingering => true,
             Phase::Draining | Phase::Doomed => false,
+        }
+    }
+}
+
+/// Room in a link's outbox, taken up by [`Offer::send`]. It holds the link, so that who looks first and sends then
+/// finds it once: in a broadcast to thousands each look is a cache line.
+#[derive(Debug)]
+pub struct Offer<'a> {
+    id: ConnId,
+    link: &'a mut Link,
+    dirty: &'a mut VecDeque<ConnId>,
+}
+
+impl Offer<'_> {
+    /// See [`Links::send`].
+    pub fn send(self, chunk: impl Into<Chunk>) {
+        self.link.outbox.push(chunk.into());
+        if !std::mem::replace(&mut self.link.in_dirty, true) {
+            self.dirty.push_back(self.id);
         }
     }
 }
@@ -319,6 +343,15 @@ impl Links {
         }
         link.outbox.push(chunk.into());
         self.want_write(id);
+    }
+
+    /// Room for one more chunk, if the connection is open, the kernel takes bytes and no more than `queued_max`
+    /// wait.
+    pub fn offer(&mut self, id: ConnId, queued_max: usize) -> Option<Offer<'_>> {
+        let Links { slots, dirty, .. } = self;
+        let link = slots.get_mut(id.slot()).filter(|link| link.generation == id.generation)?;
+        let has_room = link.phase == Phase::Open && link.writable && link.outbox.cost() <= queued_max;
+        has_room.then_some(Offer { id, link, dirty })
     }
 
     /// Ends the connection in good order: what waits goes out, then our side is shut, then the peer may

@@ -387,8 +387,12 @@ impl<I: Io> Reactor<I> {
             match write_link(&mut self.io, stream, link, now) {
                 Ok(count) => {
                     sent += count;
+                    let is_done = link.is_done();
                     self.links.stats.writes += 1;
                     self.links.stats.written_bytes += count as u64;
+                    if is_done {
+                        return;
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
@@ -475,9 +479,15 @@ impl<I: Io> Reactor<I> {
 
 /// One system call for what waits on `link`, as much of it as one call may carry.
 fn write_link<I: Io>(io: &mut I, stream: &mut I::Stream, link: &mut Link, now: Instant) -> Result<usize> {
-    let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE_MAX];
-    let used = link.outbox.gather(&mut slices);
-    match io.write(stream, &slices[..used]) {
+    let written = match link.outbox.single() {
+        Some(bytes) => io.write(stream, &[IoSlice::new(bytes)]),
+        None => {
+            let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE_MAX];
+            let used = link.outbox.gather(&mut slices);
+            io.write(stream, &slices[..used])
+        }
+    };
+    match written {
         Ok(count) => {
             link.outbox.advance(count);
             link.stuck = Instant::NEVER;

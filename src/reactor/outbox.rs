@@ -96,6 +96,11 @@ impl Outbox {
     pub fn advance(&mut self, bytes: usize) {
         assert!(bytes <= self.cost, "more was written than was waiting");
         self.cost -= bytes;
+        if self.cost == 0 {
+            // As it goes nearly always: one chunk waited, and the kernel took it.
+            self.clear();
+            return;
+        }
         self.front += bytes;
         while let Some(chunk) = &self.first {
             let len = chunk.as_slice().len();
@@ -139,6 +144,14 @@ impl Outbox {
     /// Drops all that waits.
     pub fn clear(&mut self) {
         *self = Outbox::default();
+    }
+
+    /// What is next to go out, if it is a single piece, as it is nearly always.
+    pub fn single(&self) -> Option<&[u8]> {
+        match (&self.first, &self.rest) {
+            (Some(only), None) => Some(&only.as_slice()[self.front..]),
+            _ => None,
+        }
     }
 
     /// Fills `slices` with what is next to go out and returns how many of them it used.

@@ -69,14 +69,13 @@ impl Hall {
             self.answer_poll(links, id);
             return;
         }
-        if links.queued(id) > HIGH_WATER_BYTES || links.is_blocked(id) {
+        let Some(offer) = links.offer(id, HIGH_WATER_BYTES) else {
             links.want_drain(id);
             return;
-        }
+        };
         match due.run {
             Some(run) if self.hub.advance(due.reader, due.channel, run.0, run.1) => {
-                let image = self.run_image(due.channel, run, transport);
-                links.send(id, image);
+                offer.send(self.run_image(due.channel, run, transport));
             }
             _ => self.pump(links, client),
         }
