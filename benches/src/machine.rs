@@ -21,7 +21,9 @@ fn family(pid: u32) -> Vec<u32> {
 
 /// Nanoseconds of processor time that a process, its threads and its children have had.
 pub fn cpu_ns(pid: u32) -> u64 {
-    let threads = family(pid).into_iter().flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten());
+    let threads = family(pid)
+        .into_iter()
+        .flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten());
     let of = |path: std::path::PathBuf| -> Option<u64> {
         fs::read_to_string(path.join("schedstat")).ok()?.split_whitespace().next()?.parse().ok()
     };
@@ -32,9 +34,9 @@ pub fn cpu_ns(pid: u32) -> u64 {
 fn sleeps(pid: u32) -> bool {
     family(pid).into_iter().all(|pid| {
         let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
-        tasks.filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("stat")).ok()).all(|stat| {
-            stat.rsplit(')').next().is_none_or(|rest| !rest.trim_start().starts_with('R'))
-        })
+        tasks
+            .filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("stat")).ok())
+            .all(|stat| stat.rsplit(')').next().is_none_or(|rest| !rest.trim_start().starts_with('R')))
     })
 }
 
@@ -71,12 +73,14 @@ pub fn resident(pid: u32) -> u64 {
 pub fn portrait() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).map_or("unknown", |rest| {
-        rest.trim_start_matches([' ', '\t', ':'])
-    });
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':']));
     let cores = cpu.lines().filter(|line| line.starts_with("processor")).count();
     let memory = read("/proc/meminfo");
-    let total = memory.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) / 1_048_576;
+    let total =
+        memory.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) / 1_048_576;
     let hypervisor = if cpu.contains("hypervisor") { ", virtual" } else { "" };
     let kernel = read("/proc/sys/kernel/osrelease");
     format!("{cores} × {model}{hypervisor}, {total} GiB, Linux {}", kernel.trim())

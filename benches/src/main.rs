@@ -46,7 +46,9 @@ fn main() -> io::Result<()> {
             Ok(())
         }
         _ => {
-            eprintln!("usage: encke-bench measure NAME… [--quick] [--only WHO…] | report | lacking | scenarios");
+            eprintln!(
+                "usage: encke-bench measure NAME… [--quick] [--only WHO…] | report | lacking | scenarios"
+            );
             std::process::exit(2);
         }
     }
@@ -77,7 +79,9 @@ fn measure(words: &[&str]) -> io::Result<()> {
 }
 
 fn variable(name: &str) -> io::Result<PathBuf> {
-    std::env::var_os(name).map(PathBuf::from).ok_or_else(|| Error::other(format!("{name} is not set: use benches/run")))
+    std::env::var_os(name)
+        .map(PathBuf::from)
+        .ok_or_else(|| Error::other(format!("{name} is not set: use benches/run")))
 }
 
 fn places() -> io::Result<Places> {
@@ -101,4 +105,3 @@ fn results() -> io::Result<PathBuf> {
     fs::create_dir_all(&folder)?;
     Ok(folder)
 }
-

@@ -166,12 +166,18 @@ impl Who {
             BufReader::new(stdout).read_line(&mut line)?;
         }
         let address = line.trim().rsplit('/').next().and_then(|address| address.parse().ok());
-        let address = address.ok_or_else(|| Error::other(format!("{} did not say where it listens", self.name())))?;
+        let address =
+            address.ok_or_else(|| Error::other(format!("{} did not say where it listens", self.name())))?;
         Ok(Running { child, address })
     }
 
     /// For programs that want to be told a port, as their last argument.
-    fn start_at_port(self, places: &Places, program: &Path, mut args: Vec<std::ffi::OsString>) -> io::Result<Running> {
+    fn start_at_port(
+        self,
+        places: &Places,
+        program: &Path,
+        mut args: Vec<std::ffi::OsString>,
+    ) -> io::Result<Running> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         args.push(address.port().to_string().into());
         let child = pinned(places, program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
@@ -303,7 +309,14 @@ impl Publisher {
     }
 
     /// Publishes messages `first..first + count` with data of `bytes` bytes, all in one write.
-    pub fn publish(&mut self, channel: &str, first: u32, count: u32, now: u64, bytes: usize) -> io::Result<()> {
+    pub fn publish(
+        &mut self,
+        channel: &str,
+        first: u32,
+        count: u32,
+        now: u64,
+        bytes: usize,
+    ) -> io::Result<()> {
         self.drain()?;
         self.out.clear();
         for number in first..first + count {
@@ -327,7 +340,9 @@ impl Publisher {
     fn append(&mut self, channel: &str, number: u32, data: &str) {
         let text = match (self.who, self.over_http) {
             (Who::Encke, true) => format!("\"{data}\""),
-            (Who::Encke, false) => format!("{{\"op\":\"publish\",\"ref\":1,\"ch\":\"{channel}\",\"data\":\"{data}\"}}"),
+            (Who::Encke, false) => {
+                format!("{{\"op\":\"publish\",\"ref\":1,\"ch\":\"{channel}\",\"data\":\"{data}\"}}")
+            }
             (Who::SocketIo, _) => {
                 let payload = tag::envelope(number, data).replace('"', "\\\"");
                 format!("42[\"pub\",\"{payload}\"]")

@@ -37,14 +37,24 @@ const ROWS: &[Row] = &[
     ratio("HTTP streaming, 1k readers", "stream-1k", f64::MAX, ""),
     ratio("long poll, 1k held polls that poll again", "poll-1k", 1.15, "≤ 1.15"),
     ratio("long poll, 10k held polls", "poll-10k", 1.15, "≤ 1.15"),
-    Row { is_ratio: false, aim: 0.20, aim_text: "≤ 0.20 µs", ..ratio("WebSocket burst of 64, 1k readers", "burst", 0.0, "") },
+    Row {
+        is_ratio: false,
+        aim: 0.20,
+        aim_text: "≤ 0.20 µs",
+        ..ratio("WebSocket burst of 64, 1k readers", "burst", 0.0, "")
+    },
     ratio("WebSocket at 50 a second, 1k readers", "steady", f64::MAX, ""),
     ratio("WebSocket echo, 100 connections", "echo", 1.02, "≤ 1.02"),
     ratio("handshake: open, upgrade, close", "handshake", 1.05, "≤ 1.05"),
     ratio("small HTTP request, keep-alive", "request", 1.06, "≤ 1.06"),
     bytes("idle memory a connection, WebSocket", "idle-ws", 300.0, "≤ 300 bytes"),
     bytes("idle memory a connection, SSE", "idle-sse", 300.0, "≤ 300 bytes"),
-    bytes("10k readers stopped, 10k messages of 1 KiB: grown by, a reader", "stuck", f64::MAX, "ring + 64 bytes"),
+    bytes(
+        "10k readers stopped, 10k messages of 1 KiB: grown by, a reader",
+        "stuck",
+        f64::MAX,
+        "ring + 64 bytes",
+    ),
     Row {
         value: "p99_us",
         unit: "ms",
@@ -53,7 +63,12 @@ const ROWS: &[Row] = &[
         aim_text: "≤ 5 ms",
         ..ratio("p99 of a 10-reader room beside 10k readers at 20/s", "small-room", 0.0, "")
     },
-    Row { unit: "MiB", divisor: 1_048_576.0, aim: 3.0, ..bytes("resident memory at start", "start", 0.0, "≤ 3 MB") },
+    Row {
+        unit: "MiB",
+        divisor: 1_048_576.0,
+        aim: 3.0,
+        ..bytes("resident memory at start", "start", 0.0, "≤ 3 MB")
+    },
 ];
 
 const fn bytes(work: &'static str, scenario: &'static str, aim: f64, aim_text: &'static str) -> Row {
@@ -144,7 +159,13 @@ impl Row {
             samples.middle(self.scenario, "encke", self.value).map(|middle| middle.value / self.divisor)
         };
         let verdict = match reached {
-            Some(value) if self.aim < f64::MAX => if value <= self.aim { "yes" } else { "**no**" },
+            Some(value) if self.aim < f64::MAX => {
+                if value <= self.aim {
+                    "yes"
+                } else {
+                    "**no**"
+                }
+            }
             _ => "",
         };
         format!("| {} | {} | {} | {verdict} |", self.work, cells.join(" | "), self.aim_text)
@@ -169,7 +190,10 @@ fn pictures(samples: &Samples) -> Vec<(&'static str, String)> {
     let mut all = Vec::new();
     let growth: Vec<Line> = ["floor", "encke"]
         .iter()
-        .map(|who| Line { name: (*who).to_owned(), points: series(samples, "growth", who, "cpu_ns", 1_000.0) })
+        .map(|who| Line {
+            name: (*who).to_owned(),
+            points: series(samples, "growth", who, "cpu_ns", 1_000.0),
+        })
         .filter(|line| !line.points.is_empty())
         .collect();
     if !growth.is_empty() {
@@ -177,15 +201,20 @@ fn pictures(samples: &Samples) -> Vec<(&'static str, String)> {
         all.push(("curve-connections.svg", svg::draw(title, "readers", "µs", &growth)));
     }
     let of = |acts: &[&str]| -> Vec<Line> {
-        let line = |act: &&str| Line { name: (*act).to_owned(), points: series(samples, "structures", "encke", act, 1.0) };
+        let line = |act: &&str| Line {
+            name: (*act).to_owned(),
+            points: series(samples, "structures", "encke", act, 1.0),
+        };
         acts.iter().map(line).filter(|line| !line.points.is_empty()).collect()
     };
-    let rooms = of(&["publish, many rooms", "subscribe and leave, many rooms", "resume by cursor, many rooms"]);
+    let rooms =
+        of(&["publish, many rooms", "subscribe and leave, many rooms", "resume by cursor, many rooms"]);
     if !rooms.is_empty() {
         let title = "One act of the hub, as rooms with one reader each grow";
         all.push(("curve-rooms.svg", svg::draw(title, "rooms", "ns", &rooms)));
     }
-    let room = of(&["fan-out a reader, one room", "join and leave, one room", "a timer set", "the hand moved"]);
+    let room =
+        of(&["fan-out a reader, one room", "join and leave, one room", "a timer set", "the hand moved"]);
     if !room.is_empty() {
         let title = "One act, as readers of one room, or timers, grow";
         all.push(("curve-readers.svg", svg::draw(title, "readers or timers", "ns", &room)));
@@ -203,6 +232,8 @@ fn series(samples: &Samples, scenario: &str, who: &str, name: &str, divisor: f64
         .collect();
     sizes.sort_unstable();
     sizes.dedup();
-    let point = |size: u64| Some((size as f64, samples.middle(scenario, who, &format!("{name}@{size}"))?.value / divisor));
+    let point = |size: u64| {
+        Some((size as f64, samples.middle(scenario, who, &format!("{name}@{size}"))?.value / divisor))
+    };
     sizes.into_iter().filter_map(point).collect()
 }

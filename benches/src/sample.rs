@@ -39,7 +39,8 @@ impl Middle {
         values.sort_by(f64::total_cmp);
         let (least, most) = (*values.first()?, *values.last()?);
         let half = values.len() / 2;
-        let value = if values.len() % 2 == 1 { values[half] } else { (values[half - 1] + values[half]) / 2.0 };
+        let value =
+            if values.len() % 2 == 1 { values[half] } else { (values[half - 1] + values[half]) / 2.0 };
         Some(Middle { value, least, most })
     }
 }
@@ -73,9 +74,11 @@ impl Samples {
 
     /// Keeps one scenario's samples in its file.
     pub fn save(&self, folder: &Path, scenario: &str) -> io::Result<()> {
-        let lines = self.all.iter().filter(|s| s.scenario == scenario).map(|s| {
-            format!("{}\t{}\t{}\t{}\t{:.3}\n", s.scenario, s.who, s.round, s.name, s.value)
-        });
+        let lines = self
+            .all
+            .iter()
+            .filter(|s| s.scenario == scenario)
+            .map(|s| format!("{}\t{}\t{}\t{}\t{:.3}\n", s.scenario, s.who, s.round, s.name, s.value));
         fs::write(folder.join(format!("{scenario}.tsv")), lines.collect::<String>())
     }
 

@@ -89,7 +89,8 @@ pub fn measure(scenario: &Scenario, places: &Places, effort: Effort, only: &[Who
     for round in 0..effort.rounds {
         for place in 0..taking.len() {
             let who = taking[(place + round) % taking.len()];
-            let mut note = |name: &str, value: f64| samples.add(scenario.name, who.name(), round, name, value);
+            let mut note =
+                |name: &str, value: f64| samples.add(scenario.name, who.name(), round, name, value);
             if let Err(error) = once(scenario.what, who, places, effort, &mut note) {
                 eprintln!("{} {}: {error}", scenario.name, who.name());
             }
@@ -278,7 +279,14 @@ fn polls(who: Who, places: &Places, pollers: usize, effort: Effort, note: Note<'
     Ok(())
 }
 
-fn talk(who: Who, places: &Places, kind: Kind, count: usize, effort: Effort, note: Note<'_>) -> io::Result<()> {
+fn talk(
+    who: Who,
+    places: &Places,
+    kind: Kind,
+    count: usize,
+    effort: Effort,
+    note: Note<'_>,
+) -> io::Result<()> {
     let wire = match kind {
         Kind::Echo => Wire::Echo,
         Kind::Handshake => Wire::WebSocket,
@@ -354,7 +362,8 @@ fn small_room(who: Who, places: &Places, readers: usize, effort: Effort, note: N
         probe = Command::new(&own);
     }
     let address = server.address.to_string();
-    let child = probe.args(["probe", &address, &seconds.to_string()]).stdout(std::process::Stdio::piped()).spawn()?;
+    let child =
+        probe.args(["probe", &address, &seconds.to_string()]).stdout(std::process::Stdio::piped()).spawn()?;
     let from = fleet.now();
     let (mut number, mut total) = (11, 0);
     while fleet.now() - from < (seconds * 1e9) as u64 {

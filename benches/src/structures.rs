@@ -21,7 +21,8 @@ const SIZES: [usize; 6] = [1, 10, 100, 1_000, 10_000, 100_000];
 /// Acts between two looks at the clock.
 const ACTS: usize = 2_000;
 
-const DATA: &[u8] = b"\"a message of one hundred bytes or nearly so, to be as others are: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"";
+const DATA: &[u8] =
+    b"\"a message of one hundred bytes or nearly so, to be as others are: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"";
 
 pub fn measure(effort: Effort) -> Samples {
     let mut samples = Samples::default();

@@ -45,11 +45,21 @@ pub fn draw(title: &str, below: &str, beside: &str, lines: &[Line]) -> String {
         let y = top * f64::from(step) / 4.0;
         let place = at_y(y);
         put(format!("<path d=\"M{LEFT} {place:.1}H{:.1}\" stroke=\"#ddd\"/>", WIDTH - RIGHT));
-        put(format!("<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#444\">{}</text>", LEFT - 8.0, place + 4.0, short(y)));
+        put(format!(
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#444\">{}</text>",
+            LEFT - 8.0,
+            place + 4.0,
+            short(y)
+        ));
     }
     let mut x = least;
     while x <= most * 1.001 {
-        put(format!("<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#444\">{}</text>", at_x(x), HEIGHT - BOTTOM + 18.0, short(x)));
+        put(format!(
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#444\">{}</text>",
+            at_x(x),
+            HEIGHT - BOTTOM + 18.0,
+            short(x)
+        ));
         x *= 10.0;
     }
     put(format!("<text x=\"{LEFT}\" y=\"{:.1}\" fill=\"#444\">{}</text>", HEIGHT - 10.0, plain(below)));
@@ -58,13 +68,24 @@ pub fn draw(title: &str, below: &str, beside: &str, lines: &[Line]) -> String {
         let colour = COLOURS[index % COLOURS.len()];
         let points: Vec<String> =
             line.points.iter().map(|(x, y)| format!("{:.1},{:.1}", at_x(*x), at_y(*y))).collect();
-        put(format!("<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>", points.join(" ")));
+        put(format!(
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
+            points.join(" ")
+        ));
         for (x, y) in &line.points {
             put(format!("<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\" fill=\"{colour}\"/>", at_x(*x), at_y(*y)));
         }
         let place = TOP + 8.0 + index as f64 * 20.0;
-        put(format!("<rect x=\"{:.1}\" y=\"{:.1}\" width=\"12\" height=\"3\" fill=\"{colour}\"/>", WIDTH - RIGHT + 12.0, place - 5.0));
-        put(format!("<text x=\"{:.1}\" y=\"{place:.1}\" fill=\"#222\" font-size=\"11\">{}</text>", WIDTH - RIGHT + 30.0, plain(&line.name)));
+        put(format!(
+            "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"12\" height=\"3\" fill=\"{colour}\"/>",
+            WIDTH - RIGHT + 12.0,
+            place - 5.0
+        ));
+        put(format!(
+            "<text x=\"{:.1}\" y=\"{place:.1}\" fill=\"#222\" font-size=\"11\">{}</text>",
+            WIDTH - RIGHT + 30.0,
+            plain(&line.name)
+        ));
     }
     put("</svg>".to_owned());
     out

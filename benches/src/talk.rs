@@ -53,7 +53,9 @@ impl Talk {
     pub fn open(kind: Kind, who: Who, address: SocketAddr, count: usize, start: Instant) -> io::Result<Talk> {
         let request = match kind {
             Kind::Echo => client_frame(tag::data(0, 0, 100).as_bytes()),
-            Kind::Request => b"GET /healthz HTTP/1.1\r\nHost: bench\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n".to_vec(),
+            Kind::Request => {
+                b"GET /healthz HTTP/1.1\r\nHost: bench\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n".to_vec()
+            }
             Kind::Poll => first_poll(who),
             Kind::Handshake => upgrade(match who {
                 Who::Encke => "/ws?ch=bench",

@@ -409,10 +409,11 @@ impl<I: Io> Reactor<I> {
     /// All is written: shuts our side and waits for the peer to shut its own.
     fn linger(&mut self, id: ConnId) {
         let deadline = self.links.now.after(if self.links.stopping { LINGER_AT_STOP_MS } else { LINGER_MS });
-        let Some(stream) = self.streams[id.slot()].as_mut() else { return };
-        let shut = self.io.shut(stream);
         let Some(link) = self.links.link(id) else { return };
-        if shut.is_err() || link.eof {
+        // Where the peer's end was read, all it sent was, and to close is enough.
+        let is_over =
+            link.eof || self.streams[id.slot()].as_mut().is_none_or(|stream| self.io.shut(stream).is_err());
+        if is_over {
             self.links.doom(id, Why::Finished);
             return;
         }

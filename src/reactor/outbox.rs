@@ -17,9 +17,12 @@ pub enum Chunk {
     Static(&'static [u8]),
     /// Made once for many readers.
     Shared(Image),
-    /// Made for this connection alone.
-    Owned(Box<[u8]>),
+    /// Made for this connection alone. With what room it was made with: to give that back is a copy, and it
+    /// goes out in this turn.
+    Owned(Vec<u8>),
 }
+
+const _: () = assert!(size_of::<Option<Chunk>>() <= 24);
 
 impl Chunk {
     /// The bytes.
@@ -42,7 +45,7 @@ impl Chunk {
 
 impl From<Vec<u8>> for Chunk {
     fn from(bytes: Vec<u8>) -> Chunk {
-        Chunk::Owned(bytes.into_boxed_slice())
+        Chunk::Owned(bytes)
     }
 }
 

@@ -9,6 +9,8 @@
 //!                 └─ Expect: 100-continue ──► judged ── refused ─────────────────────────┘
 //! ```
 
+use std::borrow::Cow;
+
 use log::debug;
 
 use super::Server;
@@ -27,7 +29,7 @@ use crate::wire::response::{CONTINUE, Response};
 
 impl Server {
     /// A request head is whole. What can be refused by it alone is refused before the body is asked for.
-    pub(super) fn on_head(&mut self, links: &mut Links, id: ConnId, bytes: Vec<u8>, is_last: bool) {
+    pub(super) fn on_head(&mut self, links: &mut Links, id: ConnId, bytes: Cow<'_, [u8]>, is_last: bool) {
         let head = match Head::parse(&bytes) {
             Ok(head) => head,
             Err(offence) => return self.refuse(links, id, offence),
@@ -54,7 +56,7 @@ impl Server {
                     }
                     links.send(id, CONTINUE);
                 }
-                self.hall.session(id).expect_body(bytes, decoder);
+                self.hall.session(id).expect_body(bytes.into_owned(), decoder);
                 links.set_deadline(id, links.now().after(BODY_MS));
             }
         }

@@ -96,7 +96,7 @@ impl Route {
     /// # Errors
     /// 405 for a method that isn't for this path, 501 for one that is for none.
     pub fn admit(&self, method: &str) -> Result<(), Refusal> {
-        if *self == Route::App || self.methods().split(", ").any(|allowed| allowed == method) {
+        if *self == Route::App || self.methods().split(',').any(|allowed| allowed.trim_start() == method) {
             return Ok(());
         }
         if KNOWN_METHODS.contains(&method) {

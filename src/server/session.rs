@@ -21,6 +21,8 @@
 //! waits in the stash (bounded by one read) and then in the kernel. Responses are therefore in order by
 //! construction.
 
+use std::borrow::Cow;
+
 use log::trace;
 
 use super::peer::Peer;
@@ -33,11 +35,11 @@ use crate::wire::{offence, proxy, ws};
 
 /// What bytes amounted to.
 #[derive(Debug)]
-pub enum Incoming {
+pub enum Incoming<'i> {
     /// A proxy's word on whose connection this is. Requests follow.
     Proxied(proxy::Source),
     /// A request head, whole. The session is in `Answering` now and waits to be moved on.
-    Head(Vec<u8>),
+    Head(Cow<'i, [u8]>),
     /// A request whose body is whole too. The session is in `Answering` again.
     Request(Box<Body>),
     /// A WebSocket message or control frame.
@@ -191,7 +193,7 @@ impl Session {
     ///
     /// # Errors
     /// The peer broke the protocol. What came before in the same input was given out first.
-    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Incoming>, Fault> {
+    pub fn next<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Incoming<'i>>, Fault> {
         if input.is_empty() {
             return Ok(None);
         }
@@ -218,7 +220,7 @@ impl Session {
     }
 
     /// The header is parsed from its first byte again with each read: it is short.
-    fn next_proxy(&mut self, input: &mut &[u8]) -> Result<Option<Incoming>, proxy::Offence> {
+    fn next_proxy<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Incoming<'i>>, proxy::Offence> {
         let State::Proxy(seen) = &mut self.state else {
             unreachable!("asked for a PROXY header in no place")
         };
@@ -236,7 +238,7 @@ impl Session {
 
     /// Looks for the end of a head. Most heads come whole in one read and are found without being copied
     /// into a buffer first.
-    fn next_head(&mut self, input: &mut &[u8]) -> Result<Option<Incoming>, offence::Offence> {
+    fn next_head<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Incoming<'i>>, offence::Offence> {
         if let State::Idle(empty_lines) = &mut self.state {
             let mut scanner = HeadScanner::behind(*empty_lines);
             return match scanner.scan(input)? {
@@ -244,7 +246,7 @@ impl Session {
                     let (head, rest) = input.split_at(len);
                     *input = rest;
                     self.go(State::Answering);
-                    Ok(Some(Incoming::Head(head.to_vec())))
+                    Ok(Some(Incoming::Head(Cow::Borrowed(head))))
                 }
                 // The empty lines that old clients send after a body begin nothing (RFC 9112, section 2.2).
                 // They are counted however they come: who sends no more than those is no client.
@@ -272,10 +274,10 @@ impl Session {
         buffer.truncate(len);
         let head = std::mem::take(buffer);
         self.go(State::Answering);
-        Ok(Some(Incoming::Head(head)))
+        Ok(Some(Incoming::Head(Cow::Owned(head))))
     }
 
-    fn next_body(&mut self, input: &mut &[u8]) -> Result<Option<Incoming>, offence::Offence> {
+    fn next_body<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Incoming<'i>>, offence::Offence> {
         let State::Body(body) = &mut self.state else { unreachable!("asked for a body in no body") };
         let progress = body.decoder.decode(input, &mut body.body)?;
         *input = &input[progress.consumed..];
@@ -443,7 +445,7 @@ mod tests {
 
     fn head_of(session: &mut Session, input: &mut &[u8]) -> Option<Vec<u8>> {
         match session.next(input).expect("a good head") {
-            Some(Incoming::Head(head)) => Some(head),
+            Some(Incoming::Head(head)) => Some(head.into_owned()),
             None => None,
             Some(other) => panic!("not a head: {other:?}"),
         }

@@ -7,7 +7,6 @@
 //! Read first: RFC 9112, sections 4, 6 and 9; RFC 9110, sections 5.6.7, 6.6.1, 8.6 and 15; RFC 9457.
 
 use std::borrow::Cow;
-use std::io::Write;
 
 use super::body;
 use super::http::{Offence, Version, is_token_byte};
@@ -138,9 +137,13 @@ impl Response {
     /// first bytes, or its first chunk.
     pub fn emit(&self, emit: &Emit<'_>, out: &mut Vec<u8>) {
         debug_assert!(emit.length != Length::Chunked || emit.version == Version::Http11);
-        // Writing to a Vec can't fail. RFC 9110, section 6.2: the version is the server's own, not the
+        // RFC 9110, section 6.2: the version is the server's own, not the
         // request's.
-        let _ = write!(out, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
+        out.extend_from_slice(b"HTTP/1.1 ");
+        push_number(out, usize::from(self.status));
+        out.push(b' ');
+        out.extend_from_slice(reason(self.status).as_bytes());
+        out.extend_from_slice(b"\r\n");
         if self.status >= 200 {
             emit_field(out, "Date", emit.date);
         }
@@ -153,7 +156,11 @@ impl Response {
             return;
         }
         match emit.length {
-            Length::Known => emit_field(out, "Content-Length", &self.body.len().to_string()),
+            Length::Known => {
+                out.extend_from_slice(b"Content-Length: ");
+                push_number(out, self.body.len());
+                out.extend_from_slice(b"\r\n");
+            }
             Length::Chunked => emit_field(out, "Transfer-Encoding", "chunked"),
             Length::Close => {}
         }
@@ -288,6 +295,22 @@ fn civil(days_since_1970: u64) -> (u64, usize, u64) {
     (year, month as usize, day_of_month)
 }
 
+/// A number in decimal, without the machinery of `fmt`: every response has two.
+fn push_number(out: &mut Vec<u8>, mut number: usize) {
+    let mut digits = [0; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        // Below ten: the cast loses nothing.
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[first..]);
+}
+
 fn emit_field(out: &mut Vec<u8>, name: &str, value: &str) {
     for part in [name, ": ", value, "\r\n"] {
         out.extend_from_slice(part.as_bytes());
@@ -296,7 +319,8 @@ fn emit_field(out: &mut Vec<u8>, name: &str, value: &str) {
 
 /// RFC 9110, section 5.5: a recipient may make CR, LF and NUL spaces; the sender does it first.
 fn harmless_value(value: Cow<'static, str>) -> Cow<'static, str> {
-    if !value.contains(char::is_control) {
+    let is_plain = |byte: &u8| (b' '..0x7f).contains(byte);
+    if value.as_bytes().iter().all(is_plain) || !value.contains(char::is_control) {
         return value;
     }
     Cow::Owned(value.replace(char::is_control, " "))
