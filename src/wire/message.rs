@@ -98,8 +98,14 @@ impl Reader {
         if self.ended {
             *input = &[];
         }
-        if self.part.is_none() && input.is_empty() {
-            return Ok(None);
+        if self.part.is_none() {
+            if input.is_empty() {
+                return Ok(None);
+            }
+            if let Some((event, used)) = whole_message(input, self.bounds.message_bytes_max) {
+                *input = &input[used..];
+                return Ok(Some(event));
+            }
         }
         let part = self.part.get_or_insert_default();
         let found = part.next(input, self.bounds);
@@ -323,6 +329,26 @@ fn event_of(is_text: bool, payload: Vec<u8>) -> Result<Event, Offence> {
         return Ok(Event::Binary(payload));
     }
     String::from_utf8(payload).map(Event::Text).map_err(|_| Offence::NotUtf8)
+}
+
+/// A message that is here whole in one frame, as nearly all are, and how many octets it took. It needs nothing
+/// kept. `None` says nothing: the longer way then finds out what is missing or wrong.
+fn whole_message(input: &[u8], bytes_max: u32) -> Option<(Event, usize)> {
+    let (header, start) = FrameHeader::parse(input).ok()??;
+    if !header.fin || header.rsv1 || header.len > u64::from(bytes_max) {
+        return None;
+    }
+    let end = start + usize::try_from(header.len).ok()?;
+    let mut payload = match header.opcode {
+        Opcode::Text | Opcode::Binary => input.get(start..end)?.to_vec(),
+        _ => return None,
+    };
+    mask(header.mask?, 0, &mut payload);
+    let event = match header.opcode {
+        Opcode::Text => Event::Text(String::from_utf8(payload).ok()?),
+        _ => Event::Binary(payload),
+    };
+    Some((event, end))
 }
 
 /// Takes the next frame's header off `input`. What there is of one that is not complete is kept for later.
