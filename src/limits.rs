@@ -107,9 +107,9 @@ pub const READS_PER_LINK_MAX: usize = 4;
 /// Readers served between two rounds of writing: few enough for their links to stay in the cache.
 pub const FAN_OUT_BATCH_MAX: usize = 256;
 
-/// Connections written to in a turn. At three microseconds each this is the time for which a broadcast
-/// may delay all else.
-pub const FLUSHES_PER_TURN_MAX: usize = 1024;
+/// Connections written to in a turn. At three to four microseconds each this is the time for which a broadcast
+/// may delay all else: two milliseconds.
+pub const FLUSHES_PER_TURN_MAX: usize = 512;
 
 /// Chunks handed to one system call. The kernel's own limit is 1,024 (IOV_MAX).
 pub const SLICES_PER_WRITE_MAX: usize = 32;
@@ -203,7 +203,7 @@ pub const FANOUT_SLICE: usize = 64;
 /// has a budget to look at.
 pub const FANOUT_PASSED_OVER_MAX: usize = 256;
 
-/// Messages joined into one run for readers at the same position. Who is further behind takes its own.
+/// Messages joined into one run for readers at the same position. Who is further behind takes one after the other.
 pub const RUN_MESSAGES_MAX: usize = 64;
 
 /// Messages of a channel, the newest, that keep their images. Not fewer than a run has.
@@ -212,8 +212,9 @@ pub const FRESH_MESSAGES_MAX: usize = RUN_MESSAGES_MAX;
 /// Milliseconds for which a message keeps its images: longer than a reader that keeps up needs them.
 pub const FRESH_MS: u64 = 10_000;
 
-/// Bytes of messages joined into one run; one message is a run whatever its length.
-pub const RUN_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of messages joined into one run; one message is a run whatever its length. A reader that has stopped
+/// holds one.
+pub const RUN_BYTES_MAX: usize = 16 * 1024;
 
 const _: () = assert!(MESSAGE_BYTES_MAX < CHANNEL_BYTES_MAX);
 const _: () = assert!(CHANNEL_BYTES_MAX < LOG_BYTES_MAX);

@@ -25,7 +25,7 @@ pub struct Due {
     /// The channel that has news.
     pub channel: ChannelId,
     /// If the reader reads this channel alone and needs no gap: it is to be told exactly the entries after
-    /// `.0` up to and with `.1`, at most `RUN_MESSAGES_MAX`. All readers that are to be told the same have
+    /// `.0` up to and with `.1`, at most `RUN_MESSAGES_MAX`, and may be behind still. All readers that are to be told the same have
     /// the same two numbers, so they can be sent one image made from `messages`, each moved by `advance`.
     pub run: Option<(u64, u64)>,
 }
@@ -72,6 +72,15 @@ impl Hub {
             passed_over += 1;
         }
         None
+    }
+
+    /// What a reader is to be told next as a run, like [`Due::run`], and of which channel.
+    pub fn next_run(&mut self, reader: ReaderId) -> Option<(ChannelId, (u64, u64))> {
+        let [only] = self.reader(reader).subscriptions.as_slice() else {
+            return None;
+        };
+        let channel = ChannelId(only.channel);
+        Some((channel, self.run(reader, channel)?))
     }
 
     /// Moves a reader over a run that it is sent. False, and nothing moved, unless the reader reads this
@@ -124,15 +133,17 @@ impl Hub {
         if only.position < ring.floor() {
             return None;
         }
-        let first = ring.after(only.position);
-        if ring.len() - first > RUN_MESSAGES_MAX {
-            return None;
+        let (mut run, mut bytes) = (None, 0);
+        for message in ring.entries_from(ring.after(only.position)).take(RUN_MESSAGES_MAX) {
+            bytes += message.json().len();
+            // One message is a run whatever its length.
+            if run.is_some() && bytes > RUN_BYTES_MAX {
+                break;
+            }
+            let before = run.map_or(message.seq() - 1, |(before, _)| before);
+            run = Some((before, message.seq()));
         }
-        let entries = || ring.entries_from(first).map(|message| message.json().len());
-        if ring.len() - first > 1 && entries().sum::<usize>() > RUN_BYTES_MAX {
-            return None;
-        }
-        let run = (ring.entry(first)?.seq() - 1, ring.latest());
+        let run = run?;
         self.known = Some(Known { channel, position: only.position, run });
         Some(run)
     }

@@ -214,6 +214,7 @@ impl Ring {
     }
 
     /// Entries of both kinds.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

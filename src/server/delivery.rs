@@ -50,6 +50,14 @@ impl Runs {
         self.made.clear();
     }
 
+    /// What is no longer looked for is not held either.
+    fn keep(&mut self, run: Run) {
+        if self.made.len() >= 2 * RUNS_SEARCHED {
+            self.made.drain(..RUNS_SEARCHED);
+        }
+        self.made.push(run);
+    }
+
     fn find(&self, channel: ChannelId, (from, to): (u64, u64), transport: Transport) -> Option<Image> {
         let same = |run: &&Run| {
             run.channel == channel && (run.from, run.to) == (from, to) && run.transport == transport
@@ -76,6 +84,9 @@ impl Hall {
         match due.run {
             Some(run) if self.hub.advance(due.reader, due.channel, run.0, run.1) => {
                 offer.send(self.run_image(due.channel, run, transport));
+                if self.hub.is_behind(due.reader) {
+                    links.want_drain(id);
+                }
             }
             _ => self.pump(links, client),
         }
@@ -97,7 +108,7 @@ impl Hall {
                 Image::from(joined)
             }
         };
-        self.runs.made.push(Run { channel, from: run.0, to: run.1, transport, image: image.clone() });
+        self.runs.keep(Run { channel, from: run.0, to: run.1, transport, image: image.clone() });
         image
     }
 
@@ -115,6 +126,16 @@ impl Hall {
         }
         // Who is behind may need images that nobody else does.
         self.relieve(links);
+        // Those who fell behind together catch up together, and what they are told is made and held once.
+        if let Some((channel, run)) = self.hub.next_run(reader)
+            && self.hub.advance(reader, channel, run.0, run.1)
+        {
+            links.send(id, self.run_image(channel, run, transport));
+            if self.hub.is_behind(reader) {
+                links.want_drain(id);
+            }
+            return;
+        }
         let mut items = std::mem::take(&mut self.items);
         let more = self.hub.take(reader, HIGH_WATER_BYTES, &mut items);
         for item in items.drain(..) {
