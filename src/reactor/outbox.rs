@@ -38,7 +38,7 @@ impl Chunk {
     fn held(&self) -> usize {
         match self {
             Chunk::Static(_) | Chunk::Shared(_) => 0,
-            Chunk::Owned(bytes) => bytes.len() + ALLOCATION_BYTES,
+            Chunk::Owned(bytes) => bytes.capacity() + ALLOCATION_BYTES,
         }
     }
 }

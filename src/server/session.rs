@@ -200,7 +200,7 @@ impl Session {
         self.change(|session| session.next_of_state(input))
     }
 
-    fn next_of_state(&mut self, input: &mut &[u8]) -> Result<Option<Incoming>, Fault> {
+    fn next_of_state<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Incoming<'i>>, Fault> {
         match &mut self.state {
             State::Idle(_) | State::Head(_) => self.next_head(input).map_err(Fault::Http),
             State::Proxy(_) => self.next_proxy(input).map_err(Fault::Proxy),
