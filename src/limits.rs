@@ -241,6 +241,10 @@ pub const BODY_MS: u64 = 60_000;
 /// Milliseconds that a connection may stay between two requests.
 pub const IDLE_MS: u64 = 60_000;
 
+/// Milliseconds between the two parts of a probe: longer than a network parts two packets that follow each
+/// other, and short enough to wait for.
+pub const PROBE_MS: u64 = 400;
+
 /// Seconds between two heartbeats, unless asked otherwise. Proxies give up on silence after 30 or 60.
 pub const HEARTBEAT_S_DEFAULT: u64 = 25;
 

@@ -222,6 +222,11 @@ impl Hall {
     /// The heartbeat of a stream is due. It also finds out who is gone without a word: a socket that has not
     /// moved for long is given up.
     pub(super) fn heartbeat(&mut self, links: &mut Links, id: ConnId) {
+        if self.session(id).client().is_none() {
+            // A stream that nobody reads is a probe, and its deadline is its second part.
+            self.end_probe(links, id);
+            return;
+        }
         let Some(client) = self.client_of(id).and_then(|client| self.clients.get(client)) else {
             // The application has sent the client away.
             links.close(id);

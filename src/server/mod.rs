@@ -20,6 +20,7 @@
 //! | `peer` | whose connection it is, behind however many proxies |
 //! | `frames` | what a WebSocket's messages are answered with |
 //! | `reading`, `delivery`, `transport` | down: how reading begins, what is sent, in which form |
+//! | `probe` | whether a proxy lets a stream through |
 //! | `writing`, `command`, `object` | up: commands and replies |
 //! | `backend` | publishing and looking in from other programs |
 //! | `app`, `config`, `refusal` | what users of the crate meet |
@@ -39,6 +40,7 @@ mod object;
 mod origin;
 mod params;
 mod peer;
+mod probe;
 mod reading;
 mod refusal;
 mod requests;

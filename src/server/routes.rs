@@ -23,6 +23,8 @@ pub enum Route {
     Channel(String),
     /// `/channels/{channel}/history`: what it keeps.
     History(String),
+    /// `/probe`: whether what is sent in parts arrives in parts.
+    Probe,
     /// `/healthz`: whether the server serves.
     Health,
     /// `/metrics`: what it counted.
@@ -54,6 +56,7 @@ impl Route {
             "/send" => Route::Send,
             "/publish" => Route::PublishMany,
             "/channels" => Route::Channels,
+            "/probe" => Route::Probe,
             "/healthz" => Route::Health,
             "/metrics" => Route::Metrics,
             "*" => Route::Server,
@@ -82,9 +85,12 @@ impl Route {
     /// The methods it takes, as `Allow` lists them. The application's are its own affair.
     pub fn methods(&self) -> &'static str {
         match self {
-            Route::Read(_) | Route::Channels | Route::History(_) | Route::Health | Route::Metrics => {
-                "GET, HEAD, OPTIONS"
-            }
+            Route::Read(_)
+            | Route::Probe
+            | Route::Channels
+            | Route::History(_)
+            | Route::Health
+            | Route::Metrics => "GET, HEAD, OPTIONS",
             Route::Send | Route::PublishMany | Route::Publish(_) => "POST, OPTIONS",
             Route::Channel(_) => "GET, HEAD, DELETE, OPTIONS",
             Route::Server | Route::App => "GET, HEAD, POST, DELETE, OPTIONS",

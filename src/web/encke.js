@@ -4,29 +4,65 @@
  *   c.on('message', function (m) { ... m.ch, m.data ... });
  *   c.publish('lobby', 'hello');
  *
- * How it works, and its types: encke.d.ts. What is served as /encke.js is encke.min.js, made from this.
+ * This is the form to be read; /encke.js is the same without the words, made from it. Types and how to use
+ * it: encke.d.ts. Syntax of ES5 and nothing that a browser with XMLHttpRequest lacks, unless asked for first.
+ *
+ *      page          page          page            one tab each
+ *       │             │             │
+ *      desk          desk          desk            what the page asked for and was told      Encke()
+ *       └──────── bus ┴─────────────┘
+ *                  │
+ *               engine                             in the leading tab alone: link, cursor,   Engine()
+ *                  │                               queue
+ *           link ──┴── POST
+ *            │          │
+ *      one of nine     /send                       how bytes come down                       open.*
+ *
+ * Down. A reader's position is one cursor, `<epoch>-<seq>`, on every transport. So a link may be dropped at
+ * any moment, and the next one, of any kind, goes on with `since=<cursor>`. The cursor moves only with what
+ * the desks were told; a desk knows by its number, channel by channel, what comes twice, and leaves it out;
+ * what the server can't make good is told as a `gap`. Another epoch is another log: every channel is told a
+ * gap, once.
+ *
+ * Up. A command stays at its desk until it is answered, and the engine sends one at a time, in order, over
+ * the WebSocket or as a POST; if its link ends first, the next link sends it again, and if the leading tab
+ * ends first, the next leader does. A publish has a `key`, so that the server makes one message of any number
+ * of them. When the page goes away, what is left is handed to the browser's beacon, and kept for a reload.
  */
 (function (root) {
   'use strict';
 
   var PROOF_MS = 5000; // to a link's first event
   var YOUNG_MS = 1500; // too short a life to prove a transport
-  var BACKOFF_MS = 500; // doubles; the wait is anything below
+  var BACKOFF_MS = 500; // doubles; the wait is anything below (full jitter)
   var BACKOFF_MAX_MS = 30000;
   var REPLY_MS = 15000;
+  var RETRY_MAX_MS = 30000; // a refusal that would have us wait longer is the page's affair
   var TICK_MS = 500;
-  var SLEPT_MS = 10000;
-  var WAIT_S = 25;
-  var SHORT_MS = 1000;
+  var SLEPT_MS = 10000; // between two ticks; hidden tabs tick once a second
+  var WAIT_S = 25; // of a long poll
+  var SHORT_MS = 1000; // between two short ones
   var XHR_MAX = 1e6; // it keeps all that came; begin anew then
-  var PAD = 4096;
+  var PAD = 4096; // bytes that make a proxy with a small buffer let go
+  var PROBE_MS = 400; // between the two parts of /probe
+  var CLIMB_MS = 60000; // to the first look at better transports; doubles
+  var CLIMB_MAX_MS = 1800000;
+  var PING_MS = 25000;
   var TRAIL_MAX = 50;
-  var TYPES = ['welcome', 'message', 'presence', 'gap', 'heartbeat', 'bye', 'reply', 'typing'];
+  var QUIET_MS = 10000; // a leader that says nothing for so long is asked
+  var LOST_MS = 5000; // and one that does not answer for so long is deposed
+  var LEASE_MS = 5000; // of leadership, where there are no locks
+  var SEAT_MS = 180000; // a tab that was not heard of for so long is gone; hidden ones tick once a minute
+  var SEATED_MS = 3000; // in which all tabs have told a new leader what they read
+  var KEPT_MS = 240000; // what was not sent before a reload; the server knows a key for five minutes
+
+  var TYPES = ['welcome', 'message', 'presence', 'gap', 'heartbeat', 'bye'];
   var ORDER = ['websocket', 'sse', 'fetch', 'xhr', 'htmlfile', 'iframe', 'longpoll', 'jsonp', 'shortpoll'];
   var STREAMS = { sse: 1, fetch: 1, xhr: 1, htmlfile: 1, iframe: 1 };
-  // The others need a document.
+  // What each needs of the browser; the others need a document.
   var NEEDS = { websocket: 'WebSocket', sse: 'EventSource', fetch: 'AbortController', xhr: 'XMLHttpRequest',
     htmlfile: 'ActiveXObject', longpoll: 'XMLHttpRequest', shortpoll: 'XMLHttpRequest' };
+  var CLOSED = { ok: false, error: { code: 'closed', message: 'The client was closed.' } };
 
   var doc = root.document;
   var exposed = 0;
@@ -35,33 +71,65 @@
   function each(list, act) { for (var i = 0; list && i < list.length; i++) act(list[i]); }
   function now() { return +new Date(); }
   function parse(text) { try { return JSON.parse(text); } catch (e) { return null; } }
+  function later(act, ms) { return setTimeout(act, ms); }
+
+  // Names of channels and events have a $ in front when they are keys: one may be `constructor`.
+  function names(set) {
+    var all = [], k;
+    for (k in set) if (set[k]) all.push(k.slice(1));
+    return all;
+  }
+
+  function epochOf(cursor) { return cursor.split('-')[0]; }
+  function seqOf(cursor) { return +cursor.split('-')[1]; }
+  function isBehind(one, other) { return epochOf(one) !== epochOf(other) || seqOf(one) < seqOf(other); }
+
+  function failure(error) {
+    var e = new Error(error.message || error.code);
+    e.code = error.code;
+    e.retry = error.retry;
+    return e;
+  }
+
+  // Not to be guessed, and not twice in the world: keys, and the names of tabs.
+  function random() {
+    var words = root.crypto && crypto.getRandomValues ? crypto.getRandomValues(new Uint32Array(4)) : [Math.random(), Math.random()];
+    return [].join.call(words, '.') + '-' + now() + '-';
+  }
+
+  // ---- requests ----
 
   function request(method, url, body, ms, done, part) {
-    var x = new XMLHttpRequest(), timer = ms && setTimeout(function () { finish(); }, ms);
+    var x = new XMLHttpRequest(), timer = ms && later(finish, ms);
     function finish(status) {
-      var act = done;
+      var act = done, text = status && x.responseText;
       done = part = 0;
       clearTimeout(timer);
       if (!status) x.abort();
-      if (act) act(status || 0, status && parse(x.responseText), status && retryMs(x.getResponseHeader('Retry-After')));
+      if (act) act(status || 0, parse(text), status && retryMs(x.getResponseHeader('Retry-After')), text);
     }
     x.onreadystatechange = function () {
       try { if (part && x.readyState > 2 && x.status === 200) part(x.responseText); } catch (e) {}
       if (x.readyState === 4) finish(x.status);
     };
-    x.open(method, url, true);
-    x.send(body);
+    try {
+      x.open(method, url, true);
+      x.send(body);
+    } catch (e) { later(finish, 0); } // an old browser, and another origin
     return function () { done = 0; finish(); };
   }
 
+  // All who were sent away with the same number must not come back together.
   function retryMs(seconds) { return seconds > 0 ? seconds * 1000 * (1 + Math.random() / 2) : 0; }
 
+  // A global function for a script of the server's to call.
   function expose(home, act) {
     var name = 'encke_' + ++exposed;
     home[name] = act;
     return { name: name, retract: function () { home[name] = nothing; } };
   }
 
+  // Takes text as it comes, and gives the link whole lines.
   function liner(link) {
     var rest = '';
     return function (text) {
@@ -71,7 +139,9 @@
     };
   }
 
-  // Each opens a link and returns how to stop it.
+  // ---- transports ----
+  // Each opens a link and returns how to stop it. It tells the link what came (`text`, `take`, `body`), that
+  // it is over (`end`), that the server refused it (`refused`), or that it should begin anew (`renew`).
 
   var open = {
     websocket: function (link) {
@@ -82,11 +152,13 @@
       return function () { s.close(); };
     },
 
+    // Only events whose type it was told beforehand are heard.
     sse: function (link) {
       var s = new EventSource(link.url('/sse'));
-      each(TYPES.concat(link.types), function (type) {
-        s.addEventListener(type, function (e) { link.text(e.data); });
-      });
+      link.listen = function (type) {
+        s.addEventListener(type, function (e) { if (e.data) link.text(e.data); }); // the source has an `error` of its own
+      };
+      each(link.types, link.listen);
       s.onerror = function () { link.end(); };
       return function () { s.close(); };
     },
@@ -94,9 +166,7 @@
     fetch: function (link) {
       var stop = new AbortController(), decoder = new TextDecoder(), lines = liner(link);
       fetch(link.url('/stream'), { signal: stop.signal, cache: 'no-store' }).then(function (r) {
-        if (!r.ok) {
-          return r.text().then(function (t) { link.refused(r.status, parse(t), retryMs(r.headers.get('Retry-After'))); });
-        }
+        if (!r.ok) return link.refused(r.status, 0, retryMs(r.headers.get('Retry-After')));
         var reader = r.body.getReader();
         return (function more() {
           return reader.read().then(function (part) {
@@ -121,7 +191,8 @@
 
     iframe: function (link) { return frame(link, doc, root); },
 
-    // It lives while it is referred to.
+    // A document of Internet Explorer's outside the page, so that no window shows that it loads. It lives
+    // while it is referred to, and what it holds is freed when garbage is collected.
     htmlfile: function (link) {
       var file = link.file = new ActiveXObject('htmlfile'), stop;
       file.open();
@@ -157,26 +228,27 @@
   // undo a subscribe that overtakes it.
   function poll(link, wait, ask) {
     var stop, timer;
+    link.polls = true;
     (function next() {
       var hang = link.ok ? wait : 0, from = now();
       link.limit = hang * 1000 + link.proof;
-      stop = ask(link, { wait: hang }, hang * 1000 + link.proof + 1000, function (body) {
+      stop = ask(link, { wait: hang }, function (body) {
         link.body(body);
         var quick = hang && (body.events.length || now() - from > SHORT_MS) || !link.polled++;
-        if (!link.dead) timer = setTimeout(next, quick ? 0 : SHORT_MS * (0.75 + Math.random() / 2));
+        if (!link.dead) timer = later(next, quick ? 0 : SHORT_MS * (0.75 + Math.random() / 2));
       });
     })();
     return function () { clearTimeout(timer); if (stop) stop(); };
   }
 
-  function getBody(link, query, ms, done) {
-    return request('GET', link.url('/poll', query), null, ms, function (status, body, retry) {
+  function getBody(link, query, done) {
+    return request('GET', link.url('/poll', query), null, 0, function (status, body, retry) {
       if (status === 200 && body && body.events) done(body);
       else link.refused(status, body, retry);
     });
   }
 
-  function scriptBody(link, query, ms, done) {
+  function scriptBody(link, query, done) {
     var script = doc.createElement('script'), call = expose(root, function (body) { clear(); done(body); });
     function clear() {
       call.retract();
@@ -190,57 +262,61 @@
     return clear;
   }
 
-  function Encke(options) {
-    var o = options || {};
-    var c = { state: 'connecting', transport: '', sid: o.sid || '', cursor: o.since || '', rtt: 0, trail: [] };
-    var base = (o.url || (root.location ? location.protocol + '//' + location.host : '')).replace(/\/+$/, '');
-    var prefix = random();
-    var handlers = {}; // names have a $ in front: one may be `constructor`
-    var chans = {};
-    var seen = {};
-    var epoch = c.cursor.split('-')[0];
-    var names, at;
-    var proven = {};
-    var strikes = 0;
-    var held = 0;
-    var rounds = 0;
-    var tries = 0;
-    var link = null;
-    var timer = 0;
-    var serial = 0;
-    var queue = [];
-    var flying = null;
-    var pausing = 0;
-    var refs = 0;
-    var me = null;
-    var asleep = false;
-    var ticked = now();
-    var undo = [];
-    var clock;
+  // ---- the engine ----
+  // One link, one cursor, one queue, for all desks. It says what it has to say with `out`; what may be in
+  // that is listed at `hear`, in `Encke`.
+  //
+  //   connecting --welcome--> live --cut, bye, silence--> retrying --backoff--> connecting
+  //
+  // Which transport. It has proved itself when an event of the server came over it and it lived for a second
+  // and a half. If it ends without that, `/healthz` is asked: if the server can't be reached, no transport is
+  // to blame, and the same one is tried again later. If it can, the transport is left for the next of the
+  // list: at once if nothing came over it, the second time if something did, the third if it had proved
+  // itself before. One that says no more than its welcome starves us, and has not proved itself however long
+  // it lived. A stream over HTTP that stays silent may be held back by a proxy: `/probe` sends two parts a
+  // moment apart, and if they arrive together, also with padding in front, the other streams are passed over.
+  //
+  // When to come back. As `bye` says, or `Retry-After`; else at any moment (full jitter) of a time that
+  // begins at half a second and doubles up to thirty. At once on waking from sleep, which is seen by the
+  // clock, and when the network changes. A stream that is silent for two heartbeats and a second is cut.
+  //
+  // Upward again. While a lesser transport works, better ones are tried beside it, after a minute and then
+  // ever more rarely, and soon after the network changed: as a stranger without channels, who has to prove
+  // himself as above. Only then the link moves over, by its cursor.
 
-    function emit(type, a, b) {
-      each(handlers['$' + type], function (act) {
-        try { act.call(c, a, b); } catch (e) { setTimeout(function () { throw e; }, 0); }
-      });
+  function Engine(o, base, carry, out) {
+    var sid = carry.i, cursor = carry.c, me = carry.m, list = carry.n, trail = carry.g;
+    var top = cursor; // the furthest it has been: `cursor` goes back when old messages are told again
+    var told = carry.d; // channels to be told of; 2: the server knows, 0: no more
+    var seats = {}, heard = {}; // what each desk reads, and when it spoke last
+    var types = {}; // of events that somebody listens to
+    var at = 0, proven = {}, strikes = 0, held = 0, rounds = 0, tries = 0;
+    var link = null, timer = 0, serial = 0, state = '', reason;
+    var queue = [], flying = null, pausing = 0, pauses = 0, refs = 0;
+    var climbing, climbTimer = 0, climbMs = CLIMB_MS;
+    var born = now(), pinged = born, over = false;
+
+    function snapshot() {
+      return { v: state, t: link ? link.name : '', w: reason, i: sid, m: me, n: list, g: trail, d: told };
     }
 
-    function set(state, why) {
-      var is = state + (link ? link.name : '');
-      c.transport = link ? link.name : '';
-      c.state = state;
-      if (is !== set.was) emit('state', state, why);
-      set.was = is;
+    function set(to, why) {
+      state = to;
+      reason = why;
+      out({ s: snapshot() });
     }
 
-    function address(path, more) {
+    function address(l, path, more) {
       var q = [], k;
       function add(name, value) {
         if (value || value === 0) q.push(name + '=' + encodeURIComponent(value));
       }
-      if (!link.ok) for (k in chans) if (k.charAt(1) !== '@') add('ch', k.slice(1));
-      add('since', c.cursor);
-      if (!c.cursor) add('last', o.last);
-      add('sid', c.sid);
+      if (!l.trial) {
+        if (!l.ok) each(names(told), function (ch) { add('ch', ch); });
+        add('since', cursor);
+        if (!cursor) add('last', o.last);
+        add('sid', sid);
+      }
       add('token', o.token);
       add('hb', o.heartbeat);
       if (held) add('pad', PAD);
@@ -248,32 +324,33 @@
       return base + path + '?' + q.join('&');
     }
 
+    function launch(l) {
+      l.polled = 0;
+      l.types = names(types);
+      l.url = function (path, more) { return address(l, path, more); };
+      l.text = function (text) {
+        var event = parse(text);
+        if (event) l.take(event);
+        else l.end('garbled on the way');
+      };
+      try { l.stop = open[l.name](l); } catch (e) { l.end(e.message); }
+      if (l.dead && l.stop) l.stop();
+    }
+
     // Silences the link before. What that one still says, the new one says again.
     function connect() {
-      var mine = { name: names[at], born: now(), heard: now(), since: c.cursor, proof: PROOF_MS << Math.min(rounds, 3), polled: 0 };
+      var mine = { name: list[at], born: now(), heard: now(), proof: PROOF_MS << Math.min(rounds, 3), events: 0 };
+      var acts = { take: take, body: takeBody, end: end, refused: refused, renew: connect }, k;
       function own(act) {
         return function (a, b, d) { if (link === mine) return act(a, b, d); };
       }
       drop();
-      if (c.state === 'closed' || asleep) return;
+      if (over) return;
       link = mine;
       mine.limit = mine.proof;
-      mine.types = o.events || [];
-      mine.url = address;
-      mine.take = own(take);
-      mine.body = own(takeBody);
-      mine.end = own(end);
-      mine.refused = own(refused);
-      mine.renew = own(connect);
-      mine.text = own(function (text) {
-        var event = parse(text);
-        if (event) take(event);
-        else end('something in between changes what is sent');
-      });
+      for (k in acts) mine[k] = own(acts[k]);
       set('connecting');
-      if (link !== mine) return;
-      try { mine.stop = open[mine.name](mine); } catch (e) { mine.end(e.message); }
-      if (link !== mine && mine.stop) mine.stop();
+      if (link === mine) launch(mine);
     }
 
     function drop() {
@@ -289,46 +366,42 @@
       }
     }
 
-    function later(ms) {
+    function come(ms) {
       clearTimeout(timer);
-      timer = setTimeout(connect, ms);
+      timer = later(connect, ms);
     }
 
-    function backoff() {
-      return Math.random() * Math.min(BACKOFF_MAX_MS, BACKOFF_MS * Math.pow(2, tries++));
-    }
+    function backoff(n) { return Math.random() * Math.min(BACKOFF_MAX_MS, BACKOFF_MS * Math.pow(2, n)); }
 
     function note(name, lived, why) {
       var entry = { transport: name, lived: lived, why: why, left: false };
-      c.trail.push(entry);
-      if (c.trail.length > TRAIL_MAX) c.trail.shift();
-      emit('trail', entry);
+      trail.push(entry);
+      if (trail.length > TRAIL_MAX) trail.shift();
+      out({ t: entry });
       return entry;
     }
 
-    // `retry`: the server said when. `how`: refused or starved.
+    // `retry`: the server said when. `how`: refused, starved, or held back.
     function end(why, retry, how) {
-      var was = link, lived = now() - was.born, mine;
-      var entry = note(was.name, lived, why || (was.ok ? 'cut' : 'did not open'));
+      var last = link, lived = now() - last.born, good = last.ok && how !== 'starved' && lived >= YOUNG_MS, mine;
+      var entry = note(last.name, lived, why || (last.ok ? 'cut' : 'did not open'));
       drop();
       mine = serial;
       set('retrying', entry.why);
       if (mine !== serial) return;
-      if (was.ok && (retry || lived >= YOUNG_MS)) {
-        proven[was.name] = 1;
+      if (good || last.ok && retry) {
+        proven[last.name] = 1;
         tries = strikes = rounds = 0;
       }
-      if (retry) return later(retry);
-      if (names.length < 2 || (was.ok && lived >= YOUNG_MS)) return later(backoff());
-      if (how === 'refused') return leave(entry);
+      if (retry) return come(retry);
+      if (how === 'starved' && STREAMS[last.name]) held++;
+      if (list.length < 2 || good) return come(backoff(tries++));
+      if (how === 'refused' || how === 'held') return leave(entry);
       reach(function (reached) {
         if (mine !== serial) return;
         if (!reached) entry.why += '; the server is out of reach';
-        else if (++strikes >= (proven[was.name] ? 3 : was.ok ? 2 : 1)) {
-          if (STREAMS[was.name] && how === 'starved') held++;
-          return leave(entry);
-        }
-        later(backoff());
+        else if (++strikes >= (proven[last.name] ? 3 : last.ok ? 2 : 1)) return leave(entry);
+        come(backoff(tries++));
       });
     }
 
@@ -336,236 +409,825 @@
     function leave(entry) {
       entry.left = true;
       strikes = 0;
-      while (++at < names.length && held > 1 && STREAMS[names[at]]) note(names[at], 0, 'streams are held back').left = true;
-      if (at < names.length) return connect();
+      while (++at < list.length && held > 1 && STREAMS[list[at]]) note(list[at], 0, 'streams are held back').left = true;
+      if (at < list.length) return connect();
       at = held = 0;
       proven = {};
       rounds++;
-      later(backoff());
+      come(backoff(tries++));
     }
 
     function reach(done) {
-      try {
-        request('GET', base + '/healthz', null, PROOF_MS, done);
-      } catch (e) { done(0); }
+      request('GET', base + '/healthz', null, PROOF_MS, done);
     }
 
-    function refused(status, problem, retry) {
-      var p = problem || {};
+    // Whether a stream over HTTP comes through as it is sent: `done(0)` if it does, 1 with padding in front
+    // alone, 2 if not at all; not called when that could not be seen.
+    function probe(done, padded) {
+      var first = 0;
+      if (!('onprogress' in new XMLHttpRequest())) return; // it gives nothing before all is there
+      request('GET', base + '/probe' + (padded ? '?pad=' + PAD : ''), null, PROOF_MS, function (status, _, __, text) {
+        if (status !== 200 || !/2\s*$/.test(text)) return;
+        if (now() - first > PROBE_MS / 2) done(padded || 0);
+        else if (padded) done(2);
+        else probe(done, 1);
+      }, function (text) { if (!first && /1/.test(text)) first = now(); });
+    }
+
+    function problem(status, said) {
+      var is = said || {};
+      return { code: is.code || 'http_' + status, message: is.detail };
+    }
+
+    function refused(status, said, retry) {
+      var mine = link, error = problem(status, said);
       if (!status || status === 200) return end();
-      if (status === 429 || status >= 500) return end('HTTP ' + status, retry || backoff());
-      emit('error', failure(p.code || 'http_' + status, p.detail || 'HTTP status ' + status));
-      if (link) end(p.code || 'HTTP ' + status, 0, 'refused');
+      if (status === 429 || status >= 500) return end(error.code, retry || backoff(tries++));
+      out({ x: error });
+      if (link === mine) end(error.code, 0, 'refused');
     }
 
     function take(event) {
-      var type = event.type, ok = true;
+      var type = event.type, mine = link, to;
       link.heard = now();
+      link.events++;
+      if (type === 'reply') return queue[0] && queue[0].ref === event.ref && answer(queue[0], event);
       if (type === 'welcome') {
         link.limit = event.heartbeat * 2000 + 1000;
-        begin(event.cursor);
-        c.cursor = event.cursor;
-      } else if (type === 'message' || type === 'presence') {
-        c.cursor = event.id;
-        ok = fresh(event.ch, event.id);
-      } else if (type === 'gap') {
-        begin(event.cursor);
-        c.cursor = event.cursor;
-        ok = fresh(event.ch, event.cursor);
-      } else if (type === 'reply') return answer(event);
-      if (ok) emit(type, event);
-      if (type === 'welcome') prove(event.sid);
-      if (type === 'bye' && link) end('bye: ' + event.why, event.retry);
+        resume(event.cursor);
+      }
+      to = type === 'message' || type === 'presence' ? event.id : type === 'welcome' || type === 'gap' ? event.cursor : '';
+      if (to) move(to);
+      if (type === 'bye' && /^(kicked|banned)$/.test(event.why)) me = null; // not to come back under that name by itself
+      out({ c: to, e: event, u: '$' + event.ch in told });
+      if (type === 'welcome' && link === mine) prove(event.sid);
+      if (type === 'bye' && link === mine) end('bye: ' + event.why, event.retry);
+    }
+
+    // From where on the desks are told, since this is what was asked for; or from the beginning of a new log.
+    function resume(there) {
+      out({ f: cursor && epochOf(cursor) === epochOf(there) ? cursor : there });
+    }
+
+    function move(to) {
+      cursor = to;
+      if (!top || isBehind(top, to)) top = to;
     }
 
     function takeBody(body) {
       var mine = link, i;
       link.heard = now();
-      if (link.ok && body.sid !== c.sid) {
-        c.sid = body.sid;
+      if (link.ok && body.sid !== sid) {
+        sid = body.sid;
         return connect();
       }
-      begin(body.cursor);
+      if (!link.ok) resume(epochOf(body.cursor) + '-0');
       for (i = 0; i < body.events.length && link === mine; i++) take(body.events[i]);
       if (link !== mine) return;
-      c.cursor = body.cursor;
+      if (cursor !== body.cursor) {
+        move(body.cursor);
+        out({ c: cursor });
+      }
       if (!link.ok) prove(body.sid);
+    }
+
+    // Another sid: the server has forgotten us, and our name.
+    function prove(id) {
+      var stranger = id !== sid, k;
+      sid = id;
+      link.ok = true;
+      for (k in told) if (told[k]) told[k] = 2;
+      if (stranger && me) queue.unshift({ body: assign({ op: 'login' }, me) });
+      set('live');
+      if (!queue.length) ping();
+      schedule();
+      pump();
+    }
+
+    // -- upward --
+
+    function schedule() {
+      if (!at || climbTimer || climbing) return;
+      climbTimer = later(climb, climbMs * (0.75 + Math.random() / 2));
+      climbMs = Math.min(Math.max(climbMs * 2, CLIMB_MS), CLIMB_MAX_MS);
+    }
+
+    function climb() {
+      var i = -1, skips;
+      function next() {
+        climbing = 0;
+        while (++i < at && skips && STREAMS[list[i]]);
+        if (i >= at) return schedule();
+        climbing = trial(list[i], function (good) {
+          if (!good) skips = skips || STREAMS[list[i]]; // they are all alike
+          if (!good || i >= at) return next();
+          climbing = 0;
+          if (link) note(link.name, now() - link.born, list[i] + ' works now').left = true;
+          proven[list[i]] = 1;
+          at = i;
+          strikes = held = tries = 0;
+          connect();
+        });
+      }
+      climbTimer = 0;
+      next();
+    }
+
+    function rest() {
+      clearTimeout(climbTimer);
+      if (climbing) climbing();
+      climbTimer = climbing = 0;
+    }
+
+    function trial(name, done) {
+      var l = { name: name, proof: PROOF_MS, trial: 1 }, wait = later(stop, PROOF_MS);
+      function stop(good) {
+        if (l.dead) return;
+        l.dead = true;
+        clearTimeout(wait);
+        if (l.stop) l.stop();
+        if (done) done(good === true);
+      }
+      l.end = l.refused = l.renew = function () { stop(); };
+      l.take = l.body = function (event) {
+        if (event.type === 'bye') return stop();
+        if (l.ok) return;
+        l.ok = true;
+        clearTimeout(wait);
+        wait = later(function () { stop(true); }, YOUNG_MS);
+      };
+      launch(l);
+      return function () { done = 0; stop(); };
+    }
+
+    // -- commands --
+
+    function submit(from, n, body) {
+      var known = false;
+      each(queue, function (item) { if (item.n === n && item.to === from) known = true; });
+      if (known) return; // its desk says everything again that was not answered
+      queue.push({ to: from, n: n, body: body });
+      pump();
+    }
+
+    // One at a time: what is sent again is not overtaken.
+    function pump() {
+      var item = queue[0], said;
+      if (flying || pausing || !item || !link || !link.ok) return;
+      flying = item; // before a desk that hears of it says more
+      said = prepare(item);
+      if (!said) return;
+      item.ref = ++refs;
+      said = assign({}, said);
+      said.ref = item.ref;
+      item.at = now();
+      item.over = !!link.say;
+      if (!item.over) return post(item, said);
+      try { link.say(said); } catch (e) { flying = null; }
+    }
+
+    // What the server is asked for that command. Nothing, if it is answered here: another desk reads the
+    // channel already, and the log is where it is. What the new one wants of before comes from the history,
+    // or by going back with the cursor; the other desks know what they have seen.
+    function prepare(item) {
+      var body = item.body, k = '$' + body.ch, seat = seats[item.to], known = told[k] > 1, answers, from, back;
+      if (body.op === 'subscribe') {
+        back = known && body.since && isBehind(body.since, top);
+        from = back ? body.since : top;
+        out({ to: item.to, a: k, h: body.last, i: body.since, o: known && from, b: back });
+        if (seat) seat[k] = 1;
+        told[k] = known ? 2 : 1;
+        if (known) answers = { ok: true, ch: body.ch, since: from, cursor: from };
+      } else if (body.op === 'unsubscribe') {
+        if (seat) delete seat[k];
+        if (wanted(k)) answers = { ok: true };
+      }
+      if (!answers) return body;
+      finish(item, answers);
+      if (back) {
+        cursor = from;
+        connect();
+      } else pump();
+    }
+
+    function wanted(k) {
+      for (var id in seats) if (seats[id][k]) return true;
+    }
+
+    function post(item, said) {
+      request('POST', base + '/send?sid=' + encodeURIComponent(sid), JSON.stringify(said), REPLY_MS, function (status, reply, retry) {
+        if (flying === item) flying = null;
+        if (over) return;
+        if (reply && reply.type === 'reply') return answer(item, reply);
+        if (status === 410 && (item.lost = (item.lost || 0) + 1) < 5) return connect(); // as somebody new
+        if (status >= 400 && status < 500 && status !== 429) {
+          return answer(item, { error: problem(status, reply) });
+        }
+        if (item.once) finish(item);
+        pause(retry || BACKOFF_MS + backoff(pauses++));
+      });
+    }
+
+    function pause(ms) {
+      clearTimeout(pausing);
+      pausing = later(function () { pausing = 0; pump(); }, ms);
+    }
+
+    function answer(item, reply) {
+      var body = item.body, error = !reply.ok && (reply.error || {}), k = '$' + body.ch, back;
+      if (flying === item) flying = null;
+      if (!queued(item)) return;
+      pauses = 0;
+      pinged = now();
+      if (error && error.retry && error.retry <= RETRY_MAX_MS) return pause(error.retry);
+      if (body.op === 'login') {
+        if (reply.ok) {
+          me = assign({}, body);
+          delete me.op;
+          if (reply.secret) me.secret = reply.secret;
+        } else if (!item.to) out({ x: error });
+      }
+      if (body.op === 'unsubscribe') told[k] = 0;
+      if (body.op === 'subscribe') {
+        told[k] = error ? 0 : 2;
+        if (error && seats[item.to]) delete seats[item.to][k];
+        if (reply.cursor && seqOf(reply.cursor) < seqOf(cursor)) {
+          cursor = reply.cursor; // what is told again may yet be cut off
+          back = link && link.polls; // by a poll that is under way, and would go on from where we were
+        }
+      }
+      finish(item, reply, pinged - item.at);
+      if (back) connect();
+      else pump();
+    }
+
+    function queued(item) {
+      for (var i = 0; i < queue.length; i++) if (queue[i] === item) return i + 1;
+    }
+
+    function finish(item, reply, ms) {
+      queue.splice(queued(item) - 1, 1);
+      if (flying === item) flying = null;
+      out({ to: item.to, n: item.n, r: reply, k: ms, s: item.body.op === 'login' ? snapshot() : 0 });
+    }
+
+    function ping() {
+      pinged = now();
+      queue.push({ body: { op: 'ping' }, once: 1 });
+      pump();
+    }
+
+    // -- desks --
+
+    function join(from, chans, behind) {
+      var seat = seats[from] = {}, again = false;
+      each(chans, function (ch) {
+        var k = '$' + ch;
+        seat[k] = 1;
+        if (!told[k]) told[k] = again = 1;
+      });
+      if (behind && cursor && isBehind(behind, cursor)) {
+        cursor = behind;
+        again = 1;
+      }
+      if (again && link) connect();
+    }
+
+    function tick() {
+      var t = now(), silent = link ? t - link.heard : 0, mine = link, id, k;
+      for (id in seats) if (id !== carry.tab && t - heard[id] > SEAT_MS) delete seats[id];
+      // What nobody reads any more; after an election once all desks had the time to say what they read.
+      for (k in told) if (t - born > SEATED_MS && !queue.length && told[k] && !wanted(k)) {
+        queue.push({ body: { op: 'unsubscribe', ch: k.slice(1) } });
+        pump();
+      }
+      if (link && silent > link.limit) {
+        if (link.ok) end('silent for ' + silent + ' ms', 0, link.events === 1 && 'starved');
+        else end('no event in ' + link.limit + ' ms', 0, 'starved');
+      } else if (link && flying && flying.over && t - flying.at > REPLY_MS) end('a command was not answered');
+      else if (link && !link.ok && !link.probed && STREAMS[link.name] && t - link.born > TICK_MS) {
+        link.probed = 1;
+        if (held < 2) probe(function (is) {
+          if (link !== mine || link.ok || is <= held) return;
+          held = is;
+          if (is < 2) connect();
+          else if (list.length > 1) end('streams are held back', 0, 'held');
+        });
+      } else if (link && link.ok && !queue.length && t - pinged > PING_MS) ping();
+    }
+
+    each(TYPES, function (type) { types['$' + type] = 1; });
+    seats[carry.tab] = assign({}, carry.own);
+    assign(told, carry.own);
+
+    return {
+      hear: function (from, m) {
+        heard[from] = now();
+        if (m.x) return delete seats[from];
+        if (m.p) out({ to: from, l: 1, s: snapshot(), f: cursor });
+        if (m.j) join(from, m.j, m.b);
+        each(m.y, function (type) {
+          if (!types['$' + type] && link && link.listen) link.listen(type);
+          types['$' + type] = 1;
+        });
+        if (m.q) submit(from, m.n, m.q);
+        if (m.u) {
+          list = m.u;
+          rest();
+          at = strikes = held = rounds = tries = 0;
+          proven = {};
+          connect();
+        }
+      },
+
+      start: function () {
+        out({ l: 1, s: snapshot(), f: cursor });
+        connect();
+      },
+
+      tick: tick,
+
+      // Timers stand still in sleep; a link that missed a beat is not waited for.
+      wake: function () {
+        if (timer) connect();
+        else if (link && link.ok && now() - link.heard > link.limit / 2 + 1000) {
+          note(link.name, now() - link.born, 'slept');
+          connect();
+        }
+      },
+
+      // The way that worked is tried first, since it worked; then the better ones beside it.
+      moved: function () {
+        if (link) note(link.name, now() - link.born, 'the network changed');
+        tries = strikes = held = rounds = 0;
+        rest();
+        climbMs = SHORT_MS;
+        connect();
+      },
+
+      // Hands what was not answered to the browser, which sends it when the page is gone.
+      beacon: function () {
+        var all = [];
+        each(queue, function (item) { if (item.body.op === 'publish' && all.length < 100) all.push(item.body); });
+        if (all.length && sid && navigator.sendBeacon) {
+          navigator.sendBeacon(base + '/send?sid=' + encodeURIComponent(sid), JSON.stringify(all));
+        }
+      },
+
+      stop: function () {
+        over = true;
+        drop();
+        clearTimeout(pausing);
+        rest();
+      }
+    };
+  }
+
+  function assign(to, from) {
+    for (var k in from) to[k] = from[k];
+    return to;
+  }
+
+  // ---- one connection for all tabs ----
+  // The tabs of an origin that ask for the same server, token and transports elect a leader, whose engine
+  // serves them all; so they are one client to the server, with one sid and one user. A tab that closes, by
+  // whatever end, costs nothing: what it was told is known by its desk alone, and a new leader goes on from
+  // what its own desk was told. A desk that was told less asks for that to be told again; one that was told
+  // more knows what it has seen.
+
+  // What one tab says, all others hear, each in the order in which it was said.
+  function Bus(name, hear) {
+    var key = name + ' bus', b;
+    if (root.BroadcastChannel) {
+      b = new BroadcastChannel(name);
+      b.onmessage = function (e) { hear(e.data); };
+      return { say: function (m) { b.postMessage(m); }, close: function () { b.close(); } };
+    }
+    function stored(e) { if (e.key === key && e.newValue) hear(parse(e.newValue)); }
+    root.addEventListener('storage', stored, false);
+    return {
+      say: function (m) {
+        try {
+          localStorage.setItem(key, JSON.stringify(m));
+          localStorage.removeItem(key); // not to be found by others, and the same twice would be no event
+        } catch (e) {}
+      },
+      close: function () { root.removeEventListener('storage', stored, false); }
+    };
+  }
+
+  // A lock is free as soon as its holder is gone. Where there are none (old browsers, and pages that are not
+  // secure), the leader renews a lease in the local storage, which is free after a while.
+  function Election(name, tab, won, lost) {
+    var turn = 0, free, leads = false, over = false;
+
+    // A request that was overtaken by another lets go at once when its turn comes.
+    function contend(steals) {
+      var mine = ++turn;
+      navigator.locks.request(name, { steal: !!steals }, function () {
+        if (mine !== turn) return;
+        return new Promise(function (resolve) { free = resolve; won(); });
+      }).then(nothing, function () {
+        if (mine !== turn || over) return;
+        lost();
+        contend();
+      });
+    }
+
+    function resign() {
+      over = true;
+      turn++;
+      if (free) free();
+    }
+
+    if (navigator.locks) {
+      contend();
+      return {
+        resign: resign,
+        tick: function (deposes) {
+          if (deposes) contend(deposes);
+        }
+      };
+    }
+
+
+    // Who finds his own word there the next time, though others wrote at the same time, has it.
+    function tick(deposes) {
+      var held = (localStorage.getItem(name) || '').split(' '), mine = held[0] === tab;
+      if (over) return;
+      if (!mine && Math.abs(now() - held[1]) < LEASE_MS && !deposes) {
+        if (leads) lost();
+        leads = false;
+        return;
+      }
+      localStorage.setItem(name, tab + ' ' + now());
+      if (!mine) later(function () { tick(); }, 50);
+      else if (!leads) {
+        leads = true;
+        won();
+      }
+    }
+
+    function freed(e) { if (e.key === name && !e.newValue) tick(); } // resigned
+    root.addEventListener('storage', freed, false);
+    tick();
+    return {
+      tick: tick,
+      resign: function () {
+        over = true;
+        root.removeEventListener('storage', freed, false);
+        if (leads) localStorage.removeItem(name);
+      }
+    };
+  }
+
+  // ---- the desk ----
+
+  function Encke(options) {
+    var o = options || {};
+    var c = { state: 'connecting', transport: '', sid: o.sid || '', cursor: o.since || '', rtt: 0, trail: [] };
+    var base = (o.url || location.protocol + '//' + location.host).replace(/\/+$/, '');
+    var tab = random(), count = 0;
+    var handlers = {};
+    var chans = {}; // what the page reads
+    var seen = {}; // the latest it was told of each
+    var hold = {}; // what came of a channel before its past did
+    var wish = o.channels; // not asked for yet
+    var epoch = epochOf(c.cursor);
+    var waiting = []; // commands without an answer
+    var deaf = false; // what is told now is not what comes next for us
+    var engine = null, bus = null, election = null;
+    var shares = o.share !== false, leader = '', heard = 0, asked = 0, deposed = 0;
+    var carry = { i: c.sid, d: {}, g: c.trail }; // the last snapshot: what a leader goes on from
+    var was = 'connecting', asleep = false, ticked = now(), clock;
+    var name = ['encke1', base, o.token, o.transports, o.heartbeat].join(' ');
+    var store = 'encke unsent ' + base;
+
+    function emit(type, a, b) {
+      each(handlers['$' + type], function (act) {
+        try { act.call(c, a, b); } catch (e) { later(function () { throw e; }, 0); }
+      });
+    }
+
+    // What an engine says. Every desk hears all of it, in order; each takes what is for it.
+    //   s  how things stand: v state, t transport, w why, i sid, m who we are, n transports, g trail,
+    //      d channels         t  an entry of the trail        x  an error that nobody waits for
+    //   f  from this cursor on everything is told             l  I lead
+    //   c  the cursor, after   e  this event   u  of a channel that desks have asked for
+    //   to, a  desk `to` reads channel `a` from here on, o: after this cursor, h: and so many before it
+    //   to, n, r  the reply to command n of desk `to`        k  round trip in milliseconds
+    function hear(m) {
+      var s = m.s, k;
+      if (s) {
+        carry = s;
+        c.sid = s.i;
+        c.trail = s.g;
+        c.transport = s.t;
+        c.state = s.v;
+        if (s.v + s.t !== was) {
+          was = s.v + s.t;
+          emit('state', s.v, s.w);
+        }
+      }
+      if (m.k >= 0) emit('rtt', c.rtt = m.k);
+      if (m.t) emit('trail', m.t);
+      if (m.x) emit('error', failure(m.x));
+      if (m.f) {
+        begin(m.f);
+        deaf = !!(c.cursor && names(chans).length && isBehind(c.cursor, m.f));
+        if (!o.last) for (k in chans) if (!seen[k]) seen[k] = m.f;
+        if (deaf && !m.l) join();
+      }
+      if (m.to === tab && m.a) attach(m.a, m.o, m.h, m);
+      if (!(m.c && deaf)) {
+        if (m.c) {
+          begin(m.c);
+          c.cursor = m.c;
+        }
+        if (m.e) take(m.e, m.c, m.u);
+      }
+      if (m.to === tab && m.r) answered(m.n, m.r);
+    }
+
+    function take(event, cursor, isKnown) {
+      var k = '$' + event.ch;
+      if (event.ch) {
+        if (!chans[k] && isKnown) return; // another tab's
+        if (cursor) {
+          if (hold[k]) return hold[k].push(event);
+          if (!fresh(k, cursor)) return;
+        }
+      }
+      emit(event.type, event);
     }
 
     // Another epoch is another log; what is left of the old one is lost.
     function begin(cursor) {
-      var e = cursor.split('-')[0], k, gaps = [];
-      if (epoch && e !== epoch) {
-        c.cursor = e + '-0';
-        for (k in chans) {
-          seen[k] = [e, 0];
-          gaps.push({ type: 'gap', ch: k.slice(1), why: 'restarted', cursor: c.cursor });
-        }
-      }
+      var e = epochOf(cursor), is = epoch;
       epoch = e;
-      each(gaps, function (gap) { emit('gap', gap); });
+      if (is && e !== is) {
+        c.cursor = e += '-0';
+        each(names(chans), function (ch) {
+          if (fresh('$' + ch, e)) emit('gap', { type: 'gap', ch: ch, why: 'restarted', cursor: e });
+        });
+      }
     }
 
-    function fresh(ch, id) {
-      var part = id.split('-'), k = '$' + ch, last = seen[k];
-      if (last && last[0] === part[0] && +part[1] <= last[1]) return false;
-      seen[k] = [part[0], +part[1]];
+    function fresh(k, id) {
+      if (seen[k] && !isBehind(seen[k], id)) return false;
+      seen[k] = id;
       return true;
     }
 
-    // Another sid: the server has forgotten us, and our name.
-    function prove(sid) {
-      var stranger = sid !== c.sid;
-      if (!link) return;
-      c.sid = sid;
-      link.ok = true;
-      // An inbox is its owner's: a server that has forgotten us would refuse a link that names one. So it is
-      // asked for when our name is known again.
-      for (var k in chans) if (k.charAt(1) === '@') command('subscribe', { ch: k.slice(1), since: link.since }, nothing, true);
-      if (stranger && me) command('login', me, function (e) { if (e) emit('error', e); }, true);
-      set('live');
-      pump();
+    // What the desk asked for of before comes first, and what comes meanwhile waits for that: for the reply,
+    // if the server was asked; for the history, if it tells the channel already, for other desks.
+    function attach(k, cursor, past, how) {
+      if (!chans[k]) {
+        chans[k] = 1;
+        seen[k] = past ? '' : cursor;
+      }
+      if (how.b) { // the cursor goes back, and all of it is told again
+        delete hold[k];
+        seen[k] = cursor;
+      } else if (past || how.i) {
+        hold[k] = hold[k] || [];
+        if (cursor && !past) release(k, []);
+        if (!cursor || !past || hold[k].asked) return;
+        hold[k].asked = 1;
+        command('history', { ch: k.slice(1), limit: past, before: epochOf(cursor) + '-' + (seqOf(cursor) + 1) }, function (e, reply) {
+          release(k, e ? [] : reply.messages);
+        });
+      }
     }
 
-    function command(op, fields, cb, first) {
-      var item = { body: { op: op, ref: ++refs } }, k;
-      for (k in fields) item.body[k] = fields[k];
-      if (op === 'publish' && !item.body.key) item.body.key = prefix + refs;
+    function release(k, past) {
+      var all = hold[k] && past.concat(hold[k]);
+      delete hold[k];
+      each(all, function (event) { take(event, event.id || event.cursor); });
+    }
+
+    function answered(n, reply) {
+      var i = 0, item, body, k;
+      while (i < waiting.length && waiting[i].n !== n) i++;
+      item = waiting[i];
+      if (!item) return;
+      waiting.splice(i, 1);
+      body = item.body;
+      k = '$' + body.ch;
+      if (body.op === 'subscribe') {
+        if (hold[k] && !hold[k].asked) release(k, []);
+        if (!reply.ok) forget(k);
+        else if (!seen[k] && !hold[k] && !body.last) seen[k] = reply.since;
+        if (reply.gap && fresh(k, reply.gap.cursor)) emit('gap', reply.gap);
+      }
+      if (body.op === 'unsubscribe') forget(k);
+      item.done(reply);
+    }
+
+    function forget(k) {
+      delete chans[k];
+      delete seen[k];
+      delete hold[k];
+    }
+
+    function command(op, members, cb) {
+      var body = assign({ op: op }, members), item = { n: tab + ++count, body: body };
+      if (op === 'publish' && !body.key) body.key = item.n;
       function run(yes, no) {
         item.done = function (reply) {
           if (reply.ok) yes(reply);
-          else no(failure(reply.error.code, reply.error.message));
+          else no(failure(reply.error));
         };
         if (c.state === 'closed') return item.done(CLOSED);
-        if (first) queue.unshift(item);
-        else queue.push(item);
-        pump();
+        waiting.push(item);
+        tell({ q: body, n: item.n });
       }
       if (!cb && root.Promise) return new Promise(run);
       cb = cb || nothing;
       run(function (reply) { cb(null, reply); }, cb);
     }
 
-    // One at a time: what is sent again is not overtaken.
-    function pump() {
-      var item = queue[0], body;
-      if (flying || pausing || !item || !link || !link.ok) return;
-      flying = item;
-      body = item.body;
-      if (body.op === 'subscribe') chans['$' + body.ch] = 1;
-      if (body.op === 'unsubscribe') forget(body.ch);
-      item.at = now();
-      item.over = !!link.say;
-      if (!item.over) return post(item);
-      try { link.say(body); } catch (e) { flying = null; }
+    // -- the other tabs --
+
+    // What a desk says to the engine.
+    //   j  I read these channels, b: and was told up to this cursor alone    y  I listen to these types
+    //   q, n  command n   u  use these transports   p  who leads?   x  I am gone
+    function tell(m) {
+      if (engine) engine.hear(tab, m);
+      else if (bus && (leader || m.p)) bus.say([tab, 'up', m]);
     }
 
-    function post(item) {
-      var text = JSON.stringify(item.body);
-      request('POST', base + '/send?sid=' + encodeURIComponent(c.sid), text, REPLY_MS, function (status, said, retry) {
-        if (flying === item) flying = null;
-        if (c.state === 'closed') return;
-        said = said || {};
-        if (said.type === 'reply') return answer(said);
-        if (status === 410 && (item.lost = (item.lost || 0) + 1) < 5) return connect(); // as somebody new
-        if (status >= 400 && status < 500 && status !== 429) {
-          return answer({ ref: item.body.ref, ok: false, error: { code: said.code, message: said.detail || 'HTTP ' + status } });
-        }
-        pause(retry || BACKOFF_MS + Math.random() * BACKOFF_MS);
+    function out(m) {
+      if (bus) bus.say([tab, 'down', m]);
+      hear(m);
+    }
+
+    function join() {
+      tell({ j: names(chans), y: names(handlers), b: deaf ? c.cursor : '' });
+    }
+
+    function ask() {
+      var t = now();
+      if (t - asked > TICK_MS) {
+        asked = t;
+        tell({ p: 1 });
+      }
+    }
+
+    function receive(said) {
+      var from = said[0], m = said[2];
+      if (asleep) return;
+      if (said[1] === 'up') return engine && engine.hear(from, m);
+      if (engine) return;
+      if (from !== leader) {
+        if (!m.l) return ask();
+        leader = from;
+      }
+      heard = now();
+      if (m.l && m.to && m.to !== tab) return;
+      hear(m);
+      if (m.l) follow();
+    }
+
+    // What was said before is said again: the leader before may not have heard it.
+    function again() {
+      each(waiting, function (item) { tell({ q: item.body, n: item.n }); });
+    }
+
+    function follow() {
+      var first = wish;
+      wish = [];
+      join();
+      again();
+      each(first, function (ch) {
+        command('subscribe', o.since ? { ch: ch, since: o.since } : { ch: ch, last: o.last }, function (e) {
+          if (e && e.code !== 'closed') emit('error', e);
+        });
       });
     }
 
-    function pause(ms) {
-      clearTimeout(pausing);
-      pausing = setTimeout(function () { pausing = 0; pump(); }, ms);
+    function lead() {
+      leader = tab;
+      each(wish, function (ch) { chans['$' + ch] = 1; });
+      wish = [];
+      carry.c = c.cursor;
+      carry.own = chans;
+      carry.tab = tab;
+      engine = Engine(o, base, carry, out);
+      engine.hear(tab, { y: names(handlers) });
+      again();
+      deaf = false;
+      engine.start();
     }
 
-    function answer(reply) {
-      var i = 0, item;
-      while (i < queue.length && queue[i].body.ref !== reply.ref) i++;
-      item = queue[i];
-      if (!item) return;
-      if (flying === item) flying = null;
-      if (!reply.ok && reply.error.retry) return pause(reply.error.retry);
-      queue.splice(i, 1);
-      c.rtt = now() - item.at;
-      if (item.body.op === 'login' && reply.ok) {
-        me = {};
-        for (i in item.body) if (i !== 'op' && i !== 'ref') me[i] = item.body[i];
-        if (reply.secret) me.secret = reply.secret;
-      }
-      if (item.body.op === 'subscribe') {
-        if (!reply.ok) forget(item.body.ch);
-        // Its replay may yet be cut off.
-        else if (reply.cursor && +reply.cursor.split('-')[1] < +c.cursor.split('-')[1]) c.cursor = reply.cursor;
-        if (reply.gap && fresh(reply.gap.ch, reply.gap.cursor)) emit('gap', reply.gap);
-      }
-      item.done(reply);
-      pump();
+    function unseat() {
+      engine.stop();
+      engine = null;
+      leader = '';
+      ask();
     }
 
-    function forget(ch) {
-      delete chans['$' + ch];
-      delete seen['$' + ch];
+    function start() {
+      asleep = false;
+      heard = now();
+      try {
+        if (shares) {
+          bus = Bus(name, receive);
+          election = Election(name, tab, lead, unseat);
+          return ask();
+        }
+      } catch (e) {
+        // Storage is closed to this page, or it has no origin.
+        if (bus) bus.close();
+        bus = election = null;
+      }
+      lead();
     }
+
+    function end() {
+      if (engine) engine.stop();
+      else tell({ x: 1 });
+      engine = null;
+      leader = '';
+      if (election) election.resign();
+      if (bus) bus.close();
+      bus = election = null;
+    }
+
+    // -- the browser --
 
     function tick() {
-      var t = now(), silent = link ? t - link.heard : 0, slept = t - ticked > SLEPT_MS;
+      var t = now(), slept = t - ticked > SLEPT_MS, quiet;
       ticked = t;
-      if (slept) wake();
-      if (link && silent > link.limit) {
-        if (link.ok) end('silent for ' + silent + ' ms');
-        else end('no event in ' + link.limit + ' ms', 0, 'starved');
-      } else if (link && flying && flying.over && t - flying.at > REPLY_MS) end('a command was not answered');
+      if (asleep) return;
+      if (slept) {
+        heard = t;
+        wake();
+      }
+      if (election) election.tick();
+      if (engine) return engine.tick();
+      quiet = t - heard;
+      if (quiet > QUIET_MS || !leader || waiting.length && quiet > LOST_MS / 2) ask();
+      if (quiet > QUIET_MS + LOST_MS && t - deposed > LOST_MS) {
+        deposed = t;
+        election.tick(true);
+      }
     }
 
-    // Timers stand still in sleep; a link that missed a beat is not waited for.
     function wake() {
-      if (timer) connect();
-      else if (link && link.ok && now() - link.heard > link.limit / 2 + 1000) {
-        note(link.name, now() - link.born, 'slept');
-        connect();
-      }
+      if (engine) engine.wake();
+      else if (!asleep) ask();
     }
 
     function hide() {
-      var all = [];
-      each(queue.slice(0, 100), function (item) { if (item.body.op === 'publish') all.push(item.body); });
-      if (all.length && c.sid && root.navigator && navigator.sendBeacon) {
-        navigator.sendBeacon(base + '/send?sid=' + encodeURIComponent(c.sid), JSON.stringify(all));
-      }
+      var kept = [];
+      if (asleep) return;
+      if (engine) engine.beacon();
+      each(waiting, function (item) { if (item.body.op === 'publish') kept.push(item.body); });
+      if (kept.length) keep(JSON.stringify({ at: now(), i: c.sid, m: carry.m, q: kept }));
+      end();
       asleep = true;
-      drop();
+    }
+
+    // Keeps it over a reload, instead of what was kept, which it returns.
+    function keep(text) {
+      var kept;
+      try {
+        kept = sessionStorage.getItem(store);
+        sessionStorage.setItem(store, text);
+      } catch (e) {}
+      return kept && parse(kept);
+    }
+
+    // What the page before a reload could not say. It is said by the same client, or under its name: only
+    // then does the server know it again, should it have come.
+    function restore() {
+      var kept = keep('');
+      if (!kept || now() - kept.at > KEPT_MS) return;
+      if (!c.sid) carry.i = c.sid = kept.i;
+      carry.m = kept.m;
+      each(kept.q, function (body) { command('publish', body, nothing); });
     }
 
     function listen(to, type, act) {
-      if (!to || !to.addEventListener) return;
-      to.addEventListener(type, act, false);
-      undo.push(function () { to.removeEventListener(type, act, false); });
+      if (to && to.addEventListener) to.addEventListener(type, function () { if (c.state !== 'closed') act(); }, false);
     }
 
-    listen(root, 'online', function () {
-      // Another network: nothing is proved.
-      if (link) note(link.name, now() - link.born, 'the network changed');
-      restart();
-    });
+    listen(root, 'online', function () { if (engine) engine.moved(); });
     listen(doc, 'visibilitychange', function () { if (!doc.hidden) wake(); });
     listen(root, 'pagehide', hide);
+    // The page comes back as it was, from the browser's back-forward cache.
     listen(root, 'pageshow', function () {
-      if (asleep) {
-        asleep = false;
-        connect();
-      }
+      if (!asleep) return;
+      keep('');
+      start();
     });
 
-    function restart() {
-      at = strikes = held = rounds = tries = 0;
-      proven = {};
-      connect();
-    }
+    // -- the page --
 
     c.on = function (type, act) {
       handlers['$' + type] = (handlers['$' + type] || []).concat(act);
+      tell({ y: [type] });
       return c;
     };
 
@@ -576,60 +1238,50 @@
       return c;
     };
 
+    c.command = command;
     c.publish = function (ch, data, cb) {
       return command('publish', { ch: ch, data: data === undefined ? null : data }, cb);
     };
     c.login = function (who, cb) { return command('login', typeof who === 'string' ? { nick: who } : who, cb); };
     each(['subscribe', 'unsubscribe', 'who', 'history'], function (op) {
       c[op] = function (ch, how, cb) {
-        var fields = { ch: ch }, k;
-        if (typeof how === 'function') cb = how;
-        else for (k in how) fields[k] = how[k];
-        return command(op, fields, cb);
+        if (typeof how === 'function') {
+          cb = how;
+          how = 0;
+        }
+        return command(op, assign({ ch: ch }, how), cb);
       };
     });
-    c.command = command;
 
-    c.use = function (list) {
-      names = [];
-      each(typeof list === 'string' ? [list] : list || ORDER, function (name) {
-        if (open[name] && (NEEDS[name] ? root[NEEDS[name]] : doc)) names.push(name);
-        else note(name, 0, 'not in this browser').left = true;
+    c.use = function (wanted) {
+      var list = [];
+      each(typeof wanted === 'string' ? [wanted] : wanted || ORDER, function (name) {
+        if (open[name] && (NEEDS[name] ? root[NEEDS[name]] : doc)) list.push(name);
+        else c.trail.push({ transport: name, lived: 0, why: 'not in this browser', left: true });
       });
-      if (!names.length) throw new Error('encke: none of these transports is in this browser');
-      restart();
+      if (!list.length) throw new Error('encke: none of these transports is in this browser');
+      carry.n = list;
+      tell({ u: list });
       return c;
     };
 
     c.close = function () {
-      var left = queue;
+      var left = waiting;
       if (c.state === 'closed') return;
-      queue = [];
-      drop();
+      waiting = [];
+      end();
+      asleep = true;
       clearInterval(clock);
-      clearTimeout(pausing);
-      each(undo, function (act) { act(); });
-      set('closed');
+      c.transport = '';
+      emit('state', c.state = 'closed');
       each(left, function (item) { item.done(CLOSED); });
     };
 
-    each(o.channels, function (ch) { chans['$' + ch] = 1; });
     clock = setInterval(tick, TICK_MS);
     c.use(o.transports);
+    restore();
+    start();
     return c;
-  }
-
-  var CLOSED = { ok: false, error: { code: 'closed', message: 'The client was closed.' } };
-
-  function failure(code, message) {
-    var e = new Error(message || code);
-    e.code = code;
-    return e;
-  }
-
-  function random() {
-    var words = root.crypto && crypto.getRandomValues ? crypto.getRandomValues(new Uint32Array(4)) : [Math.random() * 1e16];
-    return [].slice.call(words).join('.') + '-' + now() + '-';
   }
 
   Encke.transports = ORDER;

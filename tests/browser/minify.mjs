@@ -3,23 +3,20 @@
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { minify } from "terser";
+import uglify from "uglify-js"; // the one that keeps to ES5, and whose output deflate likes best
 
 const web = new URL("../../src/web/", import.meta.url);
-const BANNER = "/* encke, MIT or Apache-2.0. To be read at /encke.src.js */\n";
+const BANNER = "/* encke; to be read: /encke.src.js */\n";
 
-export async function compact() {
-  const source = readFileSync(new URL("encke.js", web), "utf8");
-  const { code } = await minify(source, {
-    ecma: 5,
-    ie8: true, // no property named by a reserved word, nothing that old engines get wrong
-    compress: { passes: 3, keep_fargs: false },
-    mangle: true,
-    format: { comments: false },
+export function compact() {
+  const { code, error } = uglify.minify(readFileSync(new URL("encke.js", web), "utf8"), {
+    module: false, // a script, for whom `"use strict"` has to be said
+    compress: { passes: 3, keep_fargs: false, sequences: false, arrows: false },
   });
+  if (error) throw error;
   return `${BANNER}${code}\n`;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  writeFileSync(new URL("encke.min.js", web), await compact());
+  writeFileSync(new URL("encke.min.js", web), compact());
 }
