@@ -5,11 +5,8 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-
-use flate2::Compression;
-use flate2::write::GzEncoder;
 
 /// What is worth compressing, by the last part of its name.
 const TEXT: [&str; 7] = ["html", "css", "js", "mjs", "ts", "svg", "json"];
@@ -32,9 +29,9 @@ fn main() -> io::Result<()> {
 
 /// Without name and time in its head: the same bytes become the same bytes, whenever it is built.
 fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-    gzip.write_all(bytes)?;
-    gzip.finish()
+    let mut out = Vec::new();
+    zopfli::compress(zopfli::Options::default(), zopfli::Format::Gzip, bytes, &mut out)?;
+    Ok(out)
 }
 
 /// Names the bytes of a file: what is between the quotes of its entity tag.

@@ -19,7 +19,7 @@ const STATES = { connecting: "connecting", retrying: "retrying", offline: "offli
 const REASONS = [
   [/^cut|^ended/, "whyCut"], [/^did not open|^no answer/, "whyClosed"], [/^not in this browser/, "whyMissing"], [/^silent/, "whySilent"],
   [/^no event in/, "whyStarved"], [/held back/, "whyHeld"], [/^slept/, "whySlept"], [/^the network changed/, "whyNetwork"],
-  [/^bye: kicked/, "whyKicked"], [/^bye: banned|^banned/, "whyBanned"], [/^bye/, "whyBye"], [/^a command was not/, "whyUnanswered"], [/changes what is sent/, "whyChanged"],
+  [/^bye: kicked/, "whyKicked"], [/^bye: banned|^banned/, "whyBanned"], [/^bye/, "whyBye"], [/^no reply/, "whyUnanswered"], [/^garbled/, "whyChanged"],
 ];
 
 export const nameOf = (transport) => NAMES[transport] || transport;

@@ -1,32 +1,24 @@
-// encke.js, the browser client of encke: its types, and how it works. The words are here and not there, since
-// those in encke.js are sent to every visitor. As a plain script it leaves the global `Encke`; in Node and
-// bundlers it is a CommonJS module; encke.mjs beside it is the same as an ES module.
+// encke.js, the browser client of encke: its types, and how to use it. How it works is told in the file itself,
+// served as /encke.src.js; /encke.js is the same in a compact form. As a plain script it leaves the global
+// `Encke`; in Node and bundlers it is a CommonJS module; encke.mjs beside it is the same as an ES module.
 //
-//   connecting --welcome--> live --cut, bye, silence--> retrying --backoff--> connecting
+//   var c = Encke({ channels: ["lobby"] });
+//   c.on("message", function (m) { show(m.from, m.data); });
+//   c.on("state", function (state, why) { light(state, c.transport, why); });
+//   c.publish("lobby", "hello").then(function (reply) { tick(reply.id); });
 //
-// Down. A reader's position is one cursor, `<epoch>-<seq>`, on every transport. So a link may be dropped at any
-// moment, and the next one, of any kind, goes on with `since=<cursor>`. The cursor moves only with what the
-// page was told; what comes twice is known by its number, channel by channel, and left out; what the server
-// can't make good is told as a `gap`. Another epoch is another log: every channel is told a gap, once.
+// What a page may rely on: each message once and in order, or a `gap`, whatever happens to the network, the
+// transport, the server or the page's tab; each command answered, each publish made one message. What a page
+// says while there is no link waits for one.
 //
-// Up. Commands stay in a queue until they are answered. One at a time is under way, over the WebSocket or as a
-// POST; if its link ends first, the next link sends it again. A publish has a `key`, so that the server makes
-// one message of any number of them. When the page goes away, what is left is handed to the browser's beacon.
+// Tabs. The tabs of an origin that name the same server, token, transports and heartbeat share one connection.
+// To the server they are one client: they have one `sid` and one user, and a login in one is a login in all.
+// Subscriptions, messages, replies and handlers are each tab's own. A page that wants a client of its own, with
+// another name than the other tabs, says `share: false`; browsers allow six connections to an HTTP/1.1 server,
+// so the seventh such tab may wait for one.
 //
-// Which transport. It has proved itself when an event of the server came over it and it lived for a second
-// and a half. If it ends without that, `/healthz` is asked: if the server can't be reached, no transport is to
-// blame, and the same one is tried again later. If it can, the transport is left for the next of the list:
-// at once if nothing came over it, the second time if something did, the third if it had proved itself before.
-// Two streams over HTTP that stay silent (the second asks for padding in front) are a proxy that holds
-// streams back, and the other streams are passed over. `trail` has it all.
-//
-// When to come back. As `bye` says, or `Retry-After`; else at any moment (full jitter) of a time that begins
-// at half a second and doubles up to thirty. At once on `online` and on waking from sleep, which is seen by
-// the clock. A stream that is silent for two heartbeats and a second is cut.
-//
-// Not here yet: one connection for all tabs of a browser; trying a better transport while a lesser one works
-// (a change of network and a reload begin at the top). Where pages of another site may not read the server's
-// answers, JSONP must be named, since nothing shows them that the server is there.
+// Where pages of another site may not read the server's answers, JSONP must be named in `transports`, since
+// nothing shows such a page that the server is there.
 
 export type Transport =
   | "websocket" | "sse" | "fetch" | "xhr" | "htmlfile" | "iframe" | "longpoll" | "jsonp" | "shortpoll";
@@ -48,10 +40,10 @@ export interface Options {
   heartbeat?: number;
   /** Go on after this cursor, as `cursor` gave it: after a reload, nothing is lost. */
   since?: string;
-  /** Go on as this client, as `sid` gave it. It is a secret. */
+  /** Go on as this client, as `sid` gave it. It is a secret. A tab that finds a leader is that one's client. */
   sid?: string;
-  /** Types of an application's own events, which Server-Sent Events must know beforehand. */
-  events?: string[];
+  /** Share one connection among the tabs of this origin. Left out: yes. */
+  share?: boolean;
 }
 
 export interface Message {
@@ -104,6 +96,8 @@ export interface Reply {
 /** `code` is for programs, `message` for people. */
 export interface Failure extends Error {
   code: string;
+  /** Milliseconds after which it may be tried again. What can be waited for in half a minute was waited for. */
+  retry?: number;
 }
 
 export interface Events {
@@ -112,9 +106,12 @@ export interface Events {
   gap: Gap;
   welcome: { type: "welcome"; sid: string; cursor: string; heartbeat: number; epoch: string };
   heartbeat: { type: "heartbeat"; at: number };
+  /** The server ends this link; the client comes back after `retry` ms, under its name, unless it is closed now. */
   bye: { type: "bye"; why: string; retry: number };
   /** An entry of `trail`, as it is made. */
   trail: Tried;
+  /** `rtt` was measured. */
+  rtt: number;
   /** Something was refused that nobody is waiting for. */
   error: Failure;
 }
@@ -125,15 +122,16 @@ export interface Client {
   readonly state: State;
   /** The one in use, or empty between two links. */
   readonly transport: Transport | "";
-  /** What was tried, how long it lived, why it ended: the last fifty. */
+  /** What was tried, how long it lived, why it ended: the last fifty. It is the leading tab's, as are `state` and `transport`. */
   readonly trail: Tried[];
-  /** Milliseconds that the last command took to be answered; 0 before the first. `command('ping')` measures. */
+  /** Milliseconds that the last command took to be answered; 0 before the first. Measured every 25 s at least. */
   readonly rtt: number;
   readonly sid: string;
   readonly cursor: string;
 
   on<K extends keyof Events>(type: K, act: (event: Events[K]) => void): this;
   on(type: "state", act: (state: State, why?: string) => void): this;
+  /** An application's own events have names of its own, and come over every transport. */
   on(type: string, act: (event: any) => void): this;
   /** Without `act`: all handlers of the type. */
   off(type: string, act?: (...said: any[]) => void): this;
@@ -153,7 +151,7 @@ export interface Client {
   /** Any other command of the server or its application. */
   command(op: string, fields?: object, answer?: Answer<Reply>): Promise<Reply>;
 
-  /** Other transports from now on; nothing is lost or doubled. Left out: all. */
+  /** Other transports from now on, in all tabs; nothing is lost or doubled. Left out: all. */
   use(transports?: Transport[] | Transport): this;
   /** For good. What was not answered fails with the code `closed`. */
   close(): void;

@@ -27,11 +27,9 @@
  * Up. A command stays at its desk until it is answered, and the engine sends one at a time, in order, over
  * the WebSocket or as a POST; if its link ends first, the next link sends it again, and if the leading tab
  * ends first, the next leader does. A publish has a `key`, so that the server makes one message of any number
- * of them. When the page goes away, what is left is handed to the browser's beacon, and kept for a reload.
+ * of them. When the page goes away, what is left is handed to the browser's beacon.
  */
 (function (root) {
-  'use strict';
-
   var PROOF_MS = 5000; // to a link's first event
   var YOUNG_MS = 1500; // too short a life to prove a transport
   var BACKOFF_MS = 500; // doubles; the wait is anything below (full jitter)
@@ -54,15 +52,14 @@
   var LEASE_MS = 5000; // of leadership, where there are no locks
   var SEAT_MS = 180000; // a tab that was not heard of for so long is gone; hidden ones tick once a minute
   var SEATED_MS = 3000; // in which all tabs have told a new leader what they read
-  var KEPT_MS = 240000; // what was not sent before a reload; the server knows a key for five minutes
 
   var TYPES = ['welcome', 'message', 'presence', 'gap', 'heartbeat', 'bye'];
   var ORDER = ['websocket', 'sse', 'fetch', 'xhr', 'htmlfile', 'iframe', 'longpoll', 'jsonp', 'shortpoll'];
   var STREAMS = { sse: 1, fetch: 1, xhr: 1, htmlfile: 1, iframe: 1 };
-  // What each needs of the browser; the others need a document.
-  var NEEDS = { websocket: 'WebSocket', sse: 'EventSource', fetch: 'AbortController', xhr: 'XMLHttpRequest',
-    htmlfile: 'ActiveXObject', longpoll: 'XMLHttpRequest', shortpoll: 'XMLHttpRequest' };
-  var CLOSED = { ok: false, error: { code: 'closed', message: 'The client was closed.' } };
+  // What each needs of the browser; where nothing is said, XMLHttpRequest.
+  var NEEDS = { websocket: 'WebSocket', sse: 'EventSource', fetch: 'AbortController', htmlfile: 'ActiveXObject',
+    iframe: 'document', jsonp: 'document' };
+  var CLOSED = { error: { code: 'closed' } };
 
   var doc = root.document;
   var exposed = 0;
@@ -165,7 +162,7 @@
 
     fetch: function (link) {
       var stop = new AbortController(), decoder = new TextDecoder(), lines = liner(link);
-      fetch(link.url('/stream'), { signal: stop.signal, cache: 'no-store' }).then(function (r) {
+      fetch(link.url('/stream'), { signal: stop.signal }).then(function (r) {
         if (!r.ok) return link.refused(r.status, 0, retryMs(r.headers.get('Retry-After')));
         var reader = r.body.getReader();
         return (function more() {
@@ -228,14 +225,14 @@
   // undo a subscribe that overtakes it.
   function poll(link, wait, ask) {
     var stop, timer;
-    link.polls = true;
+    link.polled = 0;
     (function next() {
       var hang = link.ok ? wait : 0, from = now();
       link.limit = hang * 1000 + link.proof;
       stop = ask(link, { wait: hang }, function (body) {
         link.body(body);
         var quick = hang && (body.events.length || now() - from > SHORT_MS) || !link.polled++;
-        if (!link.dead) timer = later(next, quick ? 0 : SHORT_MS * (0.75 + Math.random() / 2));
+        if (!link.dead) timer = later(next, quick ? 0 : SHORT_MS);
       });
     })();
     return function () { clearTimeout(timer); if (stop) stop(); };
@@ -257,7 +254,7 @@
     }
     query.callback = call.name;
     script.src = link.url('/jsonp', query);
-    script.onload = script.onerror = function () { clear(); link.end('no answer; is JSONP switched on?'); };
+    script.onload = script.onerror = function () { clear(); link.end('no answer'); };
     doc.getElementsByTagName('head')[0].appendChild(script);
     return clear;
   }
@@ -293,7 +290,7 @@
     var at = 0, proven = {}, strikes = 0, held = 0, rounds = 0, tries = 0;
     var link = null, timer = 0, serial = 0, state = '', reason;
     var queue = [], flying = null, pausing = 0, pauses = 0, refs = 0;
-    var climbing, climbTimer = 0, climbMs = CLIMB_MS;
+    var climbing, climbTimer = 0, climbMs = CLIMB_MS, bare = false;
     var born = now(), pinged = born, over = false;
 
     function snapshot() {
@@ -312,7 +309,7 @@
         if (value || value === 0) q.push(name + '=' + encodeURIComponent(value));
       }
       if (!l.trial) {
-        if (!l.ok) each(names(told), function (ch) { add('ch', ch); });
+        if (!l.ok) each(names(told), function (ch) { if (!isApart(l, ch)) add('ch', ch); });
         add('since', cursor);
         if (!cursor) add('last', o.last);
         add('sid', sid);
@@ -324,14 +321,17 @@
       return base + path + '?' + q.join('&');
     }
 
+    // An inbox is its owner's: a server that has forgotten us would refuse a link that names one, and why can't
+    // be seen but of a poll. So it is asked for when our name is known again.
+    function isApart(l, ch) { return ch.charAt(0) === '@' && (bare || !/poll|jsonp/.test(l.name)); }
+
     function launch(l) {
-      l.polled = 0;
       l.types = names(types);
       l.url = function (path, more) { return address(l, path, more); };
       l.text = function (text) {
         var event = parse(text);
         if (event) l.take(event);
-        else l.end('garbled on the way');
+        else l.end('garbled');
       };
       try { l.stop = open[l.name](l); } catch (e) { l.end(e.message); }
       if (l.dead && l.stop) l.stop();
@@ -339,7 +339,7 @@
 
     // Silences the link before. What that one still says, the new one says again.
     function connect() {
-      var mine = { name: list[at], born: now(), heard: now(), proof: PROOF_MS << Math.min(rounds, 3), events: 0 };
+      var mine = { name: list[at], born: now(), heard: now(), since: cursor, proof: PROOF_MS << Math.min(rounds, 3), events: 0 };
       var acts = { take: take, body: takeBody, end: end, refused: refused, renew: connect }, k;
       function own(act) {
         return function (a, b, d) { if (link === mine) return act(a, b, d); };
@@ -399,7 +399,7 @@
       if (how === 'refused' || how === 'held') return leave(entry);
       reach(function (reached) {
         if (mine !== serial) return;
-        if (!reached) entry.why += '; the server is out of reach';
+        if (!reached) entry.why += '; out of reach';
         else if (++strikes >= (proven[last.name] ? 3 : last.ok ? 2 : 1)) return leave(entry);
         come(backoff(tries++));
       });
@@ -442,6 +442,10 @@
     function refused(status, said, retry) {
       var mine = link, error = problem(status, said);
       if (!status || status === 200) return end();
+      if (error.code === 'not_yours' && !bare) {
+        bare = true;
+        return connect();
+      }
       if (status === 429 || status >= 500) return end(error.code, retry || backoff(tries++));
       out({ x: error });
       if (link === mine) end(error.code, 0, 'refused');
@@ -451,14 +455,13 @@
       var type = event.type, mine = link, to;
       link.heard = now();
       link.events++;
-      if (type === 'reply') return queue[0] && queue[0].ref === event.ref && answer(queue[0], event);
+      if (type === 'reply') return flying && answer(flying, event);
       if (type === 'welcome') {
         link.limit = event.heartbeat * 2000 + 1000;
         resume(event.cursor);
       }
       to = type === 'message' || type === 'presence' ? event.id : type === 'welcome' || type === 'gap' ? event.cursor : '';
       if (to) move(to);
-      if (type === 'bye' && /^(kicked|banned)$/.test(event.why)) me = null; // not to come back under that name by itself
       out({ c: to, e: event, u: '$' + event.ch in told });
       if (type === 'welcome' && link === mine) prove(event.sid);
       if (type === 'bye' && link === mine) end('bye: ' + event.why, event.retry);
@@ -478,7 +481,7 @@
       var mine = link, i;
       link.heard = now();
       if (link.ok && body.sid !== sid) {
-        sid = body.sid;
+        sid = ''; // we were forgotten: begin as somebody new, who names what it reads
         return connect();
       }
       if (!link.ok) resume(epochOf(body.cursor) + '-0');
@@ -497,6 +500,10 @@
       sid = id;
       link.ok = true;
       for (k in told) if (told[k]) told[k] = 2;
+      each(names(told), function (ch) {
+        if (isApart(link, ch)) queue.unshift({ body: { op: 'subscribe', ch: ch, since: link.since || cursor } });
+      });
+      bare = false;
       if (stranger && me) queue.unshift({ body: assign({ op: 'login' }, me) });
       set('live');
       if (!queue.length) ping();
@@ -508,7 +515,7 @@
 
     function schedule() {
       if (!at || climbTimer || climbing) return;
-      climbTimer = later(climb, climbMs * (0.75 + Math.random() / 2));
+      climbTimer = later(climb, climbMs * (1 + Math.random()));
       climbMs = Math.min(Math.max(climbMs * 2, CLIMB_MS), CLIMB_MAX_MS);
     }
 
@@ -577,9 +584,8 @@
       flying = item; // before a desk that hears of it says more
       said = prepare(item);
       if (!said) return;
-      item.ref = ++refs;
       said = assign({}, said);
-      said.ref = item.ref;
+      said.ref = ++refs;
       item.at = now();
       item.over = !!link.say;
       if (!item.over) return post(item, said);
@@ -590,13 +596,13 @@
     // channel already, and the log is where it is. What the new one wants of before comes from the history,
     // or by going back with the cursor; the other desks know what they have seen.
     function prepare(item) {
-      var body = item.body, k = '$' + body.ch, seat = seats[item.to], known = told[k] > 1, answers, from, back;
+      var body = item.body, k = '$' + body.ch, seat = seats[item.to], known = item.to && told[k] > 1, answers, from, back;
       if (body.op === 'subscribe') {
         back = known && body.since && isBehind(body.since, top);
         from = back ? body.since : top;
         out({ to: item.to, a: k, h: body.last, i: body.since, o: known && from, b: back });
         if (seat) seat[k] = 1;
-        told[k] = known ? 2 : 1;
+        if (!known) told[k] = 1;
         if (known) answers = { ok: true, ch: body.ch, since: from, cursor: from };
       } else if (body.op === 'unsubscribe') {
         if (seat) delete seat[k];
@@ -614,8 +620,10 @@
       for (var id in seats) if (seats[id][k]) return true;
     }
 
+    function sending() { return base + '/send?sid=' + encodeURIComponent(sid); }
+
     function post(item, said) {
-      request('POST', base + '/send?sid=' + encodeURIComponent(sid), JSON.stringify(said), REPLY_MS, function (status, reply, retry) {
+      request('POST', sending(), JSON.stringify(said), REPLY_MS, function (status, reply, retry) {
         if (flying === item) flying = null;
         if (over) return;
         if (reply && reply.type === 'reply') return answer(item, reply);
@@ -636,7 +644,7 @@
     function answer(item, reply) {
       var body = item.body, error = !reply.ok && (reply.error || {}), k = '$' + body.ch, back;
       if (flying === item) flying = null;
-      if (!queued(item)) return;
+      if (queue.indexOf(item) < 0) return;
       pauses = 0;
       pinged = now();
       if (error && error.retry && error.retry <= RETRY_MAX_MS) return pause(error.retry);
@@ -653,7 +661,7 @@
         if (error && seats[item.to]) delete seats[item.to][k];
         if (reply.cursor && seqOf(reply.cursor) < seqOf(cursor)) {
           cursor = reply.cursor; // what is told again may yet be cut off
-          back = link && link.polls; // by a poll that is under way, and would go on from where we were
+          back = link && link.polled >= 0; // by a poll that is under way, and would go on from where we were
         }
       }
       finish(item, reply, pinged - item.at);
@@ -661,12 +669,8 @@
       else pump();
     }
 
-    function queued(item) {
-      for (var i = 0; i < queue.length; i++) if (queue[i] === item) return i + 1;
-    }
-
     function finish(item, reply, ms) {
-      queue.splice(queued(item) - 1, 1);
+      queue.splice(queue.indexOf(item), 1);
       if (flying === item) flying = null;
       out({ to: item.to, n: item.n, r: reply, k: ms, s: item.body.op === 'login' ? snapshot() : 0 });
     }
@@ -704,7 +708,7 @@
       if (link && silent > link.limit) {
         if (link.ok) end('silent for ' + silent + ' ms', 0, link.events === 1 && 'starved');
         else end('no event in ' + link.limit + ' ms', 0, 'starved');
-      } else if (link && flying && flying.over && t - flying.at > REPLY_MS) end('a command was not answered');
+      } else if (link && flying && flying.over && t - flying.at > REPLY_MS) end('no reply');
       else if (link && !link.ok && !link.probed && STREAMS[link.name] && t - link.born > TICK_MS) {
         link.probed = 1;
         if (held < 2) probe(function (is) {
@@ -770,7 +774,7 @@
         var all = [];
         each(queue, function (item) { if (item.body.op === 'publish' && all.length < 100) all.push(item.body); });
         if (all.length && sid && navigator.sendBeacon) {
-          navigator.sendBeacon(base + '/send?sid=' + encodeURIComponent(sid), JSON.stringify(all));
+          navigator.sendBeacon(sending(), JSON.stringify(all));
         }
       },
 
@@ -901,7 +905,6 @@
     var carry = { i: c.sid, d: {}, g: c.trail }; // the last snapshot: what a leader goes on from
     var was = 'connecting', asleep = false, ticked = now(), clock;
     var name = ['encke1', base, o.token, o.transports, o.heartbeat].join(' ');
-    var store = 'encke unsent ' + base;
 
     function emit(type, a, b) {
       each(handlers['$' + type], function (act) {
@@ -1100,7 +1103,7 @@
       join();
       again();
       each(first, function (ch) {
-        command('subscribe', o.since ? { ch: ch, since: o.since } : { ch: ch, last: o.last }, function (e) {
+        command('subscribe', { ch: ch, since: o.since, last: o.since ? 0 : o.last }, function (e) {
           if (e && e.code !== 'closed') emit('error', e);
         });
       });
@@ -1137,9 +1140,7 @@
           return ask();
         }
       } catch (e) {
-        // Storage is closed to this page, or it has no origin.
-        if (bus) bus.close();
-        bus = election = null;
+        end(); // storage is closed to this page, or it has no origin
       }
       lead();
     }
@@ -1180,33 +1181,10 @@
     }
 
     function hide() {
-      var kept = [];
       if (asleep) return;
       if (engine) engine.beacon();
-      each(waiting, function (item) { if (item.body.op === 'publish') kept.push(item.body); });
-      if (kept.length) keep(JSON.stringify({ at: now(), i: c.sid, m: carry.m, q: kept }));
       end();
       asleep = true;
-    }
-
-    // Keeps it over a reload, instead of what was kept, which it returns.
-    function keep(text) {
-      var kept;
-      try {
-        kept = sessionStorage.getItem(store);
-        sessionStorage.setItem(store, text);
-      } catch (e) {}
-      return kept && parse(kept);
-    }
-
-    // What the page before a reload could not say. It is said by the same client, or under its name: only
-    // then does the server know it again, should it have come.
-    function restore() {
-      var kept = keep('');
-      if (!kept || now() - kept.at > KEPT_MS) return;
-      if (!c.sid) carry.i = c.sid = kept.i;
-      carry.m = kept.m;
-      each(kept.q, function (body) { command('publish', body, nothing); });
     }
 
     function listen(to, type, act) {
@@ -1219,7 +1197,6 @@
     // The page comes back as it was, from the browser's back-forward cache.
     listen(root, 'pageshow', function () {
       if (!asleep) return;
-      keep('');
       start();
     });
 
@@ -1255,11 +1232,11 @@
 
     c.use = function (wanted) {
       var list = [];
-      each(typeof wanted === 'string' ? [wanted] : wanted || ORDER, function (name) {
-        if (open[name] && (NEEDS[name] ? root[NEEDS[name]] : doc)) list.push(name);
+      each([].concat(wanted || ORDER), function (name) {
+        if (open[name] && root[NEEDS[name] || 'XMLHttpRequest']) list.push(name);
         else c.trail.push({ transport: name, lived: 0, why: 'not in this browser', left: true });
       });
-      if (!list.length) throw new Error('encke: none of these transports is in this browser');
+      if (!list.length) throw new Error('no transport');
       carry.n = list;
       tell({ u: list });
       return c;
@@ -1279,7 +1256,6 @@
 
     clock = setInterval(tick, TICK_MS);
     c.use(o.transports);
-    restore();
     start();
     return c;
   }

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { root, until } from "../clients/server.mjs";
 
 export const SETTLE_MS = 45_000; // from the last message sent to the last one seen, behind the worst network
-export const LIBRARY = process.env.ENCKE_JS ?? `${root}src/web/encke.js`;
+export const LIBRARY = process.env.ENCKE_JS ?? `${root}src/web/encke.min.js`;
 
 export async function openClient(profile, base, options = {}) {
   const tab = await profile.open(`${base}/healthz`);

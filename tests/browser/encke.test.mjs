@@ -9,7 +9,7 @@ import { launch } from "./chromium.mjs";
 import { publish, root, startServer, until } from "../clients/server.mjs";
 
 const TRANSPORTS = ["websocket", "sse", "fetch", "xhr", "htmlfile", "iframe", "longpoll", "shortpoll", "jsonp"];
-const LIBRARY = `${root}src/web/encke.js`;
+const LIBRARY = process.env.ENCKE_JS ?? `${root}src/web/encke.min.js`; // the form that is served
 const COUNT = 200;
 const SETTLE_MS = 20_000; // from the last message sent to the last one seen, behind the worst of them
 
@@ -288,7 +288,8 @@ test("a proxy that cuts every two seconds", { timeout: 60_000 }, async () => {
     if (ways[n] !== "longpoll") assert.ok(tried.length >= 2, `${ways[n]} was cut ${tried.length} times`);
     for (const one of tried) {
       assert.deepEqual([one.transport, one.why, one.left], [ways[n], "cut", false]);
-      assert.ok(one.lived >= 1400 && one.lived < 4000, `${ways[n]} lived ${one.lived} ms`);
+      assert.ok(one.lived < 4000, // or less, on a connection that was there before
+        `${ways[n]} lived ${one.lived} ms`);
     }
   }
 });

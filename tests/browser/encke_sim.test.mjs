@@ -170,22 +170,44 @@ test("each tab has its own channels, and its own answers", { timeout: 60_000 }, 
   assert.deepEqual(data(two, "odd").slice(-8), [3, 5, 7, 9, 11, 13, 15, 17, 19, 20, 22].slice(-8));
 }));
 
-test("a reload says what the page before could not, once", { timeout: 60_000 }, () => seeds(async (world, rand) => {
+test("an inbox is read again by its owner, after a cut and after a restart", { timeout: 60_000 }, () => seeds(async (world, rand) => {
+  for (const transport of ["websocket", "sse", "longpoll", "shortpoll"]) {
+    const tab = world.browser().open({ channels: ["lobby"], transports: [transport, "shortpoll"] });
+    await reach(world, "live", live(tab));
+    tab.c.login(transport, () => {});
+    const inbox = `@${transport}`;
+    tab.c.subscribe(inbox, {}, () => {});
+    await world.run(5_000);
+    let n = 0;
+    const talk = () => { world.server.publish("lobby", ++n); world.server.publish(inbox, n); };
+    talk();
+    await world.run(3_000);
+    for (const fault of ["cut", "away", "restart"]) {
+      world.network.up = fault !== "away";
+      if (fault === "restart") { world.server.restart(); tab.got.length = 0; n = 0; }
+      for (const pipe of [...world.sockets]) pipe.close();
+      for (let i = 0; i < 5; i++) { talk(); await world.run(rand() * 1000); }
+      world.network.up = true;
+      talk();
+      await world.run(60_000);
+      assert.deepEqual(data(tab, inbox), kept(world, inbox), `${transport} ${fault}`);
+      assert.deepEqual(data(tab), kept(world).slice(-data(tab).length), `${transport} ${fault}`);
+      assert.equal(tab.c.transport, transport);
+    }
+    tab.close();
+    world.server.restart();
+  }
+}));
+
+test("what was not answered when the page went is sent all the same, once", { timeout: 60_000 }, () => seeds(async (world, rand) => {
   const browser = world.browser();
-  let tab = browser.open({ channels: [] });
-  await reach(world, "live", live(tab));
-  tab.c.login("ann", () => {});
-  await world.run(1_000);
-  if (rand() < 0.7) world.network.up = false;
-  for (let n = 1; n <= 5; n++) tab.c.publish("said", n, () => {});
-  await world.run(rand() * 10);
-  const session = tab.session;
-  tab.close();
-  await world.run(rand() * 5_000);
-  tab = browser.open({ channels: [] }, { session });
-  await world.run(2_000);
-  world.network.up = true;
-  await reach(world, "said", () => kept(world, "said").length >= 5);
+  const tabs = [1, 2].map(() => browser.open({ channels: [] }));
+  await reach(world, "live", () => tabs.every((tab) => live(tab)()));
+  tabs[0].c.login("ann", () => {});
+  await world.run(3_000);
+  for (let n = 1; n <= 5; n++) tabs[n % 2].c.publish("said", n, () => {});
+  await world.run(rand() * 20);
+  for (const tab of tabs) { tab.close(); await world.run(rand() * 3); }
   await world.run(60_000);
   saidOnce(world, [1, 2, 3, 4, 5]);
   assert.deepEqual([...new Set(world.server.log.map((m) => m.from))], ["ann"]);

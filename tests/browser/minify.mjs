@@ -6,12 +6,16 @@ import { fileURLToPath } from "node:url";
 import uglify from "uglify-js"; // the one that keeps to ES5, and whose output deflate likes best
 
 const web = new URL("../../src/web/", import.meta.url);
-const BANNER = "/* encke; to be read: /encke.src.js */\n";
+// Names of members that only the library itself sees, and neither a browser, the server nor another tab.
+const OWN = "proof|heard|probed|trial|dead|renew|refused|lost|once|polled|born|asked|own|retract|resign|moved|wake" +
+  "|beacon|hear|start|take|listen|say|types|over|end|tick|stop";
+const BANNER = "/* to be read: /encke.src.js */\n";
 
 export function compact() {
   const { code, error } = uglify.minify(readFileSync(new URL("encke.js", web), "utf8"), {
-    module: false, // a script, for whom `"use strict"` has to be said
+    module: false,
     compress: { passes: 3, keep_fargs: false, sequences: false, arrows: false },
+    mangle: { properties: { regex: new RegExp(`^(${OWN})$`) } },
   });
   if (error) throw error;
   return `${BANNER}${code}\n`;

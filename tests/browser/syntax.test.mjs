@@ -5,7 +5,6 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { test } from "node:test";
-import { gzipSync } from "node:zlib";
 import { parse } from "acorn";
 import { compact } from "./minify.mjs";
 import { root, startServer } from "../clients/server.mjs";
@@ -34,8 +33,8 @@ for (const name of Object.keys(files)) {
   });
 }
 
-test("encke.min.js is made from encke.js as it is", async () => {
-  assert.equal(text("encke.min.js"), await compact(), "stale: run `npm run minify` in tests/browser");
+test("encke.min.js is made from encke.js as it is", () => {
+  assert.equal(text("encke.min.js"), compact(), "stale: run `npm run minify` in tests/browser");
 });
 
 test("encke.min.js names the source to be read", () => {
@@ -43,8 +42,6 @@ test("encke.min.js names the source to be read", () => {
 });
 
 test("encke.js is at most 7 KiB as it is served", async () => {
-  const zlib = gzipSync(text("encke.min.js"), { level: 9 }).length;
-  assert.ok(zlib <= BYTES_MAX, `it has ${zlib} bytes`);
   const server = await startServer();
   try {
     const answer = await fetch(`${server.base}/encke.js`, { headers: { "Accept-Encoding": "gzip" } });

@@ -102,6 +102,7 @@ class Server {
 
   enter(query) {
     let client = this.clients.get(query.get("sid"));
+    if (query.getAll("ch").some((ch) => ch.startsWith("@") && ch !== `@${client?.user}`)) return null;
     if (!client) {
       const sid = `sid${this.clients.size}-${Math.floor(this.world.random() * 1e9)}`;
       client = new Client(this, sid);
@@ -222,7 +223,9 @@ function serveStream(world, tab, kind, path) {
     if (!pipe.open) return;
     if (!world.network.up || vice === "refuse") { world.sockets.delete(pipe); pipe.open = false; pipe.onend?.(); return; }
     if (vice === "silent") { pipe.stuck = true; }
-    const { client, gaps } = world.server.enter(query);
+    const entered = world.server.enter(query);
+    if (!entered) { world.sockets.delete(pipe); pipe.open = false; pipe.onend?.(); return; }
+    const { client, gaps } = entered;
     pipe.client = client;
     client.stream?.close();
     client.stream = pipe;
@@ -460,7 +463,9 @@ function xhr(x, tab) {
         return answer(200, JSON.stringify(world.server.command(client, JSON.parse(body))));
       }
       if (url.pathname === "/poll") {
-        const { client, gaps } = world.server.enter(query);
+        const entered = world.server.enter(query);
+        if (!entered) return answer(403, JSON.stringify({ code: "not_yours", detail: "log in" }));
+        const { client, gaps } = entered;
         client.stream?.close();
         client.poll?.();
         let done = false;
@@ -468,6 +473,7 @@ function xhr(x, tab) {
           if (done) return;
           done = true;
           if (client.poll === finish) client.poll = null;
+          if (world.server.clients.get(client.sid) !== client) return answer(0, ""); // it ended with the server
           const events = [...gaps, ...client.take()];
           answer(200, JSON.stringify({ sid: client.sid, cursor: client.position(), events }));
         };
