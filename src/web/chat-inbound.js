@@ -32,7 +32,7 @@ export class Inbound {
       session.measure();
       for (const room of session.rooms()) session.refreshPeople(room);
     });
-    client.on("trail", () => session.emit("link"));
+    for (const type of ["trail", "rtt"]) client.on(type, () => session.emit("link"));
     client.on("heartbeat", () => session.measure());
     client.on("welcome", () => session.emit("link"));
   }

@@ -65,7 +65,7 @@ export class Link {
 
   state() {
     const { client } = this.session;
-    if (!client) return "connecting";
+    if (!client || !client.state) return "connecting";
     return client.state !== "live" && navigator.onLine === false ? "offline" : client.state;
   }
 
@@ -114,7 +114,7 @@ export class Link {
     this.panel = h("div", { class: "dialog-body way" });
     this.facts = h("dl", { class: "facts" });
     this.trail = h("ol", { class: "trail" });
-    this.panel.append(this.facts, this.chooser(), h("h3", {}, t("wayTrail")), this.trail);
+    this.panel.append(this.facts, this.chooser(), h("h3", {}, t("wayTrail")), this.trail, h("p", {}, h("a", { href: "/lab" }, t("wayLab"))));
     openDialog(t("wayTitle"), this.panel);
     this.fill();
   }

@@ -136,6 +136,7 @@ export const WORDS = {
   wayChoose: ["Read over", "接收方式"],
   wayAuto: ["Whatever gets through best", "自动选择最好的"],
   wayTrail: ["What happened", "经过"],
+  wayLab: ["See all of them side by side, measured", "并排查看所有方式的实测对比"],
   wayQuiet: ["Nothing to report: the first one tried works.", "一切正常：首选方式可用。"],
   wayLeft: ["{way} was given up after {time}: {why}.", "{way} 在 {time} 后被放弃：{why}。"],
   wayEnded: ["{way} ended after {time}: {why}.", "{way} 在 {time} 后中断：{why}。"],
