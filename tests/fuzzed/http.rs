@@ -10,16 +10,18 @@ use encke::wire::http::{Framing, Head, HeadScanner, Offence, Version};
 use encke::wire::response::{Emit, Length, Response};
 use encke::wire::target::{self, Target};
 
+use super::grammar;
 use super::{Choices, agreed};
 
 /// Bytes of content that a body may have here: few, so that the bound is met.
 const CONTENT_BYTES_MAX: u64 = 1000;
 
-/// A head is found at the same place however it arrives. What is accepted is accepted by httparse with the
-/// same meaning, says the same when it is written again, and has one length of body.
+/// A head is found at the same place however it arrives. The grammar of the RFC, read line by line, says the same
+/// of it. What is accepted is accepted by httparse with the same meaning, says the same when it is written again, and has one length of body.
 pub fn http_head(input: &[u8]) {
     let found = agreed(input, scan);
     let parsed = Head::parse(input);
+    grammar::compare(input, &parsed);
     if found != Ok(Some(input.len())) {
         assert!(parsed.is_err(), "only what the scanner measured is a head");
     }

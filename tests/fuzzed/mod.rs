@@ -7,15 +7,21 @@
 //! | file | checks |
 //! |---|---|
 //! | `http` | request heads, bodies, targets, response heads, the handshake |
+//! | `grammar` | request heads once more, line by line |
 //! | `ws` | frames and messages |
+//! | `deflate` | compressed messages, extensions, the PROXY protocol |
 //! | `text` | JSON, event streams, scripts, lines, polls |
 //! | `hub` | messages, channels, readers |
 //! | `reactor` | outbox and wheel |
 //! | `server` | sessions and the whole server, over the kernel of `memory` |
 
 mod choices;
+mod deflate;
+mod grammar;
 mod http;
 mod hub;
+#[path = "../common/inflate.rs"]
+mod inflate;
 mod memory;
 mod reactor;
 mod server;
@@ -23,6 +29,7 @@ mod text;
 mod ws;
 
 pub use self::choices::Choices;
+pub use self::deflate::{deflate, extensions, proxy, ws_deflated};
 pub use self::http::{chunked, handshake, http_head, response, target};
 pub use self::hub::{hub, message};
 pub use self::reactor::{outbox, wheel};
@@ -43,6 +50,10 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("ws_frames", ws_frames),
     ("ws_messages", ws_messages),
     ("ws_talk", ws_talk),
+    ("ws_deflated", ws_deflated),
+    ("deflate", deflate),
+    ("extensions", extensions),
+    ("proxy", proxy),
     ("json", json),
     ("sse", sse),
     ("script", script),
