@@ -9,6 +9,7 @@ use serde_json::Value;
 use sha1::{Digest, Sha1};
 
 use super::decode::{self, Body, Frame, ResponseHead, Sse};
+use super::inflate::inflate;
 use super::kernel::{Got, Peer, World};
 use super::rng::Rng;
 
@@ -100,6 +101,9 @@ pub(crate) struct Conn {
     inbound: Inbound,
     sse: Sse,
     key: String,
+    /// The window of compressed messages, in octets, if it was offered; whether it was agreed on.
+    offered: Option<usize>,
+    deflates: bool,
     /// Nothing is read before this instant.
     pub(crate) stalled_until: u64,
     /// Bytes read at most, and written at most, each time it is pumped.
@@ -111,6 +115,14 @@ pub(crate) struct Conn {
     /// We have sent a close frame.
     pub(crate) said_close: bool,
 }
+
+/// Offers of compression that a server should take, and the window that its messages may then use.
+const OFFERS: [(&str, usize); 4] = [
+    ("permessage-deflate", 1 << 15),
+    ("permessage-deflate; client_max_window_bits", 1 << 15),
+    ("permessage-deflate; server_no_context_takeover; server_max_window_bits=9", 1 << 9),
+    ("x-unknown, permessage-deflate; client_max_window_bits=10; server_max_window_bits=8", 1 << 8),
+];
 
 const CALLBACK: &str = "app.on_event";
 
@@ -124,6 +136,8 @@ impl Conn {
             inbound: Inbound::Head,
             sse: Sse::default(),
             key: String::new(),
+            offered: None,
+            deflates: false,
             stalled_until: 0,
             read_max: usize::MAX,
             write_max: usize::MAX,
@@ -147,6 +161,11 @@ impl Conn {
             self.key = STANDARD.encode(key);
             head += "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n";
             head += &format!("Sec-WebSocket-Key: {}\r\n", self.key);
+            if rng.coin() {
+                let (offer, window) = *rng.pick(&OFFERS);
+                head += &format!("Sec-WebSocket-Extensions: {offer}\r\n");
+                self.offered = Some(window);
+            }
         }
         head += "\r\n";
         self.out.extend(head.as_bytes());
@@ -181,16 +200,18 @@ impl Conn {
         self.out.extend(bytes);
     }
 
-    /// A WebSocket message of text, in one frame or in several with a ping between two of them.
+    /// A WebSocket message of text, in one frame or in several with a ping between two of them, compressed or not.
     pub(crate) fn send_text(&mut self, text: &str, rng: &mut Rng) {
-        let bytes = text.as_bytes();
         let mut mask = [0; 4];
         rng.fill(&mut mask);
+        let deflates = self.deflates && rng.coin();
+        let bytes = if deflates { stored(text.as_bytes()) } else { text.as_bytes().to_vec() };
+        let opcode = decode::TEXT | if deflates { decode::RSV1 } else { 0 };
         if bytes.len() < 2 || rng.per_mille(800) {
-            return Frame::emit(decode::TEXT, true, mask, bytes, &mut self.out);
+            return Frame::emit(opcode, true, mask, &bytes, &mut self.out);
         }
         let (first, second) = bytes.split_at(rng.range(1, bytes.len() - 1));
-        Frame::emit(decode::TEXT, false, mask, first, &mut self.out);
+        Frame::emit(opcode, false, mask, first, &mut self.out);
         if rng.coin() {
             Frame::emit(decode::PING, true, mask, b"between", &mut self.out);
         }
@@ -324,6 +345,10 @@ impl Conn {
                 let accept = Sha1::digest(format!("{}258EAFA5-E914-47DA-95CA-C5AB0DC85B11", self.key));
                 assert_eq!(head.field("sec-websocket-accept"), Some(&*STANDARD.encode(accept)));
                 assert_eq!(head.field("upgrade").map(str::to_ascii_lowercase).as_deref(), Some("websocket"));
+                let answer = head.field("sec-websocket-extensions");
+                assert_eq!(answer.is_some(), self.offered.is_some(), "what was offered: {head:?}");
+                assert!(answer.is_none_or(|answer| answer.starts_with("permessage-deflate")), "{answer:?}");
+                self.deflates = answer.is_some();
                 heard.push(Heard::Begun);
                 Inbound::Frames
             }
@@ -341,7 +366,13 @@ impl Conn {
     fn frame(&mut self, frame: &Frame, heard: &mut Vec<Heard>) {
         match frame.opcode {
             decode::TEXT => {
-                let text = std::str::from_utf8(&frame.payload).expect("a text frame is UTF-8");
+                let window = self.offered.filter(|_| frame.deflated && self.deflates);
+                assert_eq!(window.is_some(), frame.deflated, "compressed, and nobody agreed to that");
+                let payload = match window {
+                    Some(window) => inflate(&frame.payload, window).expect("it is DEFLATE"),
+                    None => frame.payload.clone(),
+                };
+                let text = std::str::from_utf8(&payload).expect("a text frame is UTF-8");
                 heard.push(Heard::Event(decode::json(text), None));
             }
             decode::PING => Frame::emit(decode::PONG, true, [9, 9, 9, 9], &frame.payload, &mut self.out),
@@ -355,6 +386,18 @@ impl Conn {
             other => panic!("a frame of opcode {other}"),
         }
     }
+}
+
+/// Text as stored blocks (RFC 1951, section 3.2.4), the plainest thing that is DEFLATE.
+fn stored(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for block in text.chunks(60_000) {
+        let [a, b] = (block.len() as u16).to_le_bytes();
+        out.extend([0, a, b, !a, !b]);
+        out.extend(block);
+    }
+    out.push(0);
+    out
 }
 
 fn read_stream(transport: Transport, body: &mut Vec<u8>, sse: &mut Sse, heard: &mut Vec<Heard>) {

@@ -145,8 +145,13 @@ impl Body {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) opcode: u8,
+    /// Its payload is compressed: the first reserved bit.
+    pub(crate) deflated: bool,
     pub(crate) payload: Vec<u8>,
 }
+
+/// The first reserved bit (RFC 7692, section 6).
+pub(crate) const RSV1: u8 = 0x40;
 
 pub(crate) const TEXT: u8 = 1;
 pub(crate) const CLOSE: u8 = 8;
@@ -154,11 +159,11 @@ pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
 
 impl Frame {
-    /// Takes a frame from the front of `bytes`, if it is whole. This server sends no fragments and, since no
-    /// extension was offered, no reserved bit.
+    /// Takes a frame from the front of `bytes`, if it is whole. This server sends no fragments, and no reserved bit
+    /// but that of compressed text.
     pub(crate) fn take(bytes: &mut Vec<u8>) -> Option<Frame> {
         let [first, second, ..] = bytes[..] else { return None };
-        assert_eq!(first & 0xf0, 0x80, "a fragment, or a reserved bit: {first:#x}");
+        assert_eq!(first & 0xf0 & !RSV1, 0x80, "a fragment, or a reserved bit: {first:#x}");
         assert_eq!(second & 0x80, 0, "a server's frame is masked");
         let (header, length) = match second & 0x7f {
             126 => (4, u64::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),
@@ -173,6 +178,8 @@ impl Frame {
         assert_eq!(header, shortest, "a length in more bytes than it needs");
         let opcode = first & 0x0f;
         assert!(matches!(opcode, 1 | 2 | 8 | 9 | 10), "an unknown opcode: {opcode}");
+        let deflated = first & RSV1 != 0;
+        assert!(!deflated || opcode < 8, "a compressed control frame");
         assert!(opcode < 8 || length <= 125, "a control frame of {length} bytes");
         let end = header + length as usize;
         if bytes.len() < end {
@@ -180,7 +187,7 @@ impl Frame {
         }
         let payload = bytes[header..end].to_vec();
         bytes.drain(..end);
-        Some(Frame { opcode, payload })
+        Some(Frame { opcode, deflated, payload })
     }
 
     /// A client's frame: masked.
@@ -353,7 +360,7 @@ fn a_chunked_body_ends_where_it_says() {
 #[test]
 fn frames_of_the_rfc() {
     let (frames, _) = drip(b"\x81\x05Hello\x89\x05Hello", Frame::take);
-    let hello = |opcode| Frame { opcode, payload: b"Hello".to_vec() };
+    let hello = |opcode| Frame { opcode, deflated: false, payload: b"Hello".to_vec() };
     assert_eq!(frames, [hello(TEXT), hello(PING)]);
     let mut masked = Vec::new();
     Frame::emit(TEXT, true, [0x37, 0xfa, 0x21, 0x3d], b"Hello", &mut masked);

@@ -3,6 +3,8 @@
 
 pub(crate) mod client;
 pub(crate) mod decode;
+#[path = "../common/inflate.rs"]
+pub(crate) mod inflate;
 pub(crate) mod kernel;
 pub(crate) mod model;
 pub(crate) mod rng;

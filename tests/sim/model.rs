@@ -309,21 +309,52 @@ impl Model {
         if let Some(nonce) = data["n"].as_u64() {
             return nonce as usize;
         }
-        let (channel, author) = self.derivation(event);
-        let key = format!("{channel} {author:?} {data}");
+        let (key, author) = self.derivation(event);
         if let Some(nonce) = self.derived.get(&key) {
             return *nonce;
         }
-        let nonce = self.attempt(&channel, author, |_| data.clone());
+        let nonce = self.attempt(text(event, "ch"), author, |_| data.clone());
         // It was published some time after what it follows from; how long ago is not known.
         self.attempts[nonce].at = 0;
         self.derived.insert(key, nonce);
         nonce
     }
 
-    /// Where something that the server publishes by itself must be, and from whom.
-    fn derivation(&self, event: &Value) -> (String, Author) {
-        panic!("data that nobody published: {event}")
+    /// What something is that the server publishes by itself, and from whom it must be: there is one copy of a
+    /// private message, in its author's inbox, and one receipt of each kind from each of its readers.
+    fn derivation(&mut self, event: &Value) -> (String, Author) {
+        let (data, owner) = (&event["data"], text(event, "ch").strip_prefix('@'));
+        let owner = owner.unwrap_or_else(|| panic!("data that nobody published: {event}")).to_owned();
+        if let Some(nonce) = data["data"]["n"].as_u64() {
+            let seq = self.seq_of(text(data, "id"));
+            self.number(seq, nonce as usize);
+            let original = &self.attempts[nonce as usize];
+            assert_eq!(
+                original.channel,
+                format!("@{}", text(data, "to")),
+                "a copy of something else: {event}"
+            );
+            assert_eq!(original.data, data["data"], "a copy was changed");
+            assert!(original.author.may_be(Some(&owner)), "a copy for {owner}: {:?}", original.author);
+            return (format!("copy of {nonce}"), Author::User(owner));
+        }
+        let (kind, channel) = (text(data, "receipt").to_owned(), text(data, "ch").to_owned());
+        let reader = channel.strip_prefix('@').unwrap_or_else(|| panic!("a receipt of no inbox: {event}"));
+        let seq = self.seq_of(text(data, "id"));
+        let read = self.log.get(&seq).map(|nonce| &self.attempts[*nonce]);
+        let read = read.unwrap_or_else(|| panic!("a receipt for what nobody has seen: {event}"));
+        assert!(read.channel == channel && read.author.may_be(Some(&owner)), "{event} for {read:?}");
+        (format!("{kind} of {seq} by {reader}"), Author::User(reader.to_owned()))
+    }
+
+    /// A message in an inbox, by somebody who reads receipts: what may be confirmed there.
+    pub(crate) fn confirmable(&self, reader: usize, inbox: &str) -> Vec<u64> {
+        let got = self.readers[reader].got(inbox);
+        let is_letter = |seq: &u64| {
+            let attempt = &self.attempts[self.log[seq]];
+            matches!(attempt.author, Author::User(_)) && attempt.data["n"].is_u64()
+        };
+        got.filter(|seq| seq >> NUMBER_BITS == self.life).filter(is_letter).collect()
     }
 
     // The judgement.
@@ -333,6 +364,26 @@ impl Model {
         for (number, reader) in self.readers.iter().enumerate() {
             for (channel, track) in reader.all_tracks() {
                 self.judge_track(number, channel, track);
+                self.judge_copies(number, channel, track);
+            }
+        }
+    }
+
+    /// Who was told all of an inbox was told of what its owner wrote to others: the copy is the next place after
+    /// the message itself.
+    fn judge_copies(&self, reader: usize, channel: &str, track: &Track) {
+        let Some(owner) = channel.strip_prefix('@') else { return };
+        for (seq, nonce) in &self.log {
+            let attempt = &self.attempts[*nonce];
+            let is_letter =
+                attempt.channel.starts_with('@') && attempt.channel != channel && attempt.data["n"].is_u64();
+            if is_letter && attempt.author == Author::User(owner.to_owned()) && track.owes(seq + 1) {
+                let is_told = track.got.contains(&(seq + 1));
+                let is_gone = track.gaps.iter().any(|gap| gap.from <= *seq && *seq < gap.to);
+                assert!(
+                    is_told || is_gone,
+                    "reader {reader} has no copy of number {seq}, which {owner} wrote"
+                );
             }
         }
     }

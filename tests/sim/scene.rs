@@ -40,8 +40,10 @@ pub(crate) enum Command {
     /// The last: whether it knew its secret.
     Login(usize, Option<String>, bool),
     History,
-    /// Any answer will do.
+    /// It must succeed, and any answer will do.
     Other,
+    /// Whether it succeeds is not known here.
+    Any,
     /// The answer must be a refusal.
     Nonsense,
 }
@@ -481,6 +483,7 @@ impl Scene {
         }
         match text(event, "type") {
             "heartbeat" => assert!(event["at"].is_u64()),
+            "typing" => assert!(self.channels.iter().any(|known| known == text(event, "ch")), "{event}"),
             "bye" => {
                 assert!(event["retry"].is_u64());
                 let line = &mut self.lines[place];
@@ -516,6 +519,7 @@ impl Scene {
                 assert!(ok, "refused: {reply}");
                 self.hear_history(reply);
             }
+            Command::Any => {}
             Command::Other => assert!(ok, "refused: {reply}"),
             Command::Nonsense => assert!(!ok, "nonsense was taken: {reply}"),
         }

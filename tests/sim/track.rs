@@ -84,6 +84,11 @@ impl Reader {
         self.tracks.keys().cloned().collect()
     }
 
+    /// The messages it got of a channel that it reads.
+    pub(super) fn got<'a>(&'a self, channel: &str) -> impl Iterator<Item = u64> + use<'a> {
+        self.tracks.get(channel).into_iter().flat_map(|track| track.got.iter().copied())
+    }
+
     pub(super) fn all_tracks(&self) -> impl Iterator<Item = (&String, &Track)> {
         self.tracks.iter().chain(self.past.iter().map(|(channel, track)| (channel, track)))
     }

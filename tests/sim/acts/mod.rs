@@ -42,6 +42,8 @@ const ACTS: &[(Act, u32)] = &[
     (people::log_in, 15),
     (people::open_inbox, 15),
     (people::write_to_somebody, 15),
+    (people::confirm, 15),
+    (people::move_about, 8),
     (people::impersonate, 2),
     (readers::stall, 10),
     (readers::read_slowly, 8),

@@ -138,3 +138,33 @@ pub(super) fn impersonate(scene: &mut Scene) {
         send_as(scene, reader, Command::Nonsense, object);
     }
 }
+
+/// A letter has come, or was read: its author is told, once.
+pub(super) fn confirm(scene: &mut Scene) {
+    let is_somebody = |scene: &Scene, reader: usize| scene.model.readers[reader].logged_in;
+    let Some(reader) = some_reader(scene, is_somebody) else { return };
+    let channel = inbox(scene, reader);
+    let letters = scene.model.confirmable(reader, &channel);
+    if !letters.is_empty() {
+        let id = scene.model.cursor_of(*scene.rng.pick(&letters));
+        let op = if scene.rng.coin() { "read" } else { "received" };
+        // It may be gone by now.
+        send_as(scene, reader, Command::Any, json!({"op": op, "ch": channel, "id": id}));
+    }
+}
+
+/// Things that are told and not kept, and lists.
+pub(super) fn move_about(scene: &mut Scene) {
+    let is_somebody = |scene: &Scene, reader: usize| scene.model.readers[reader].logged_in;
+    let Some(reader) = some_reader(scene, is_somebody) else { return };
+    let channel = scene.rng.pick(&scene.channels.clone()).clone();
+    let away = scene.rng.coin();
+    let objects = [
+        json!({"op": "typing", "ch": channel}),
+        json!({"op": "away", "away": away}),
+        json!({"op": "people", "ch": channel}),
+        json!({"op": "rooms"}),
+    ];
+    let object = scene.rng.pick(&objects).clone();
+    send_as(scene, reader, Command::Other, object);
+}
