@@ -276,8 +276,8 @@ impl<I: Io> Reactor<I> {
             let Some(id) = self.links.next_run() else { return };
             self.read_link(handler, id);
             // What a link's own budget stopped goes to the end of the queue, behind everyone else.
-            // (Built with `encke_broken` it is forgotten instead, and the simulation must notice.)
-            if !cfg!(encke_broken) {
+            // (Built with `encke_broken="loop"` it is forgotten instead, and the simulation must notice.)
+            if !cfg!(encke_broken = "loop") {
                 self.links.want_read(id);
             }
         }

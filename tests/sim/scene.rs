@@ -131,6 +131,11 @@ impl Line {
         (self.conn.stalled_until, self.conn.pace_ms) = (0, 0);
     }
 
+    /// Whether its last request was answered: a stream has begun, or the next poll is not sent yet.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.ending && (self.conn.is_begun() || self.poll_at.is_some())
+    }
+
     /// Whether it is a stream or a WebSocket that can be used in both directions.
     pub(crate) fn is_live_socket(&self) -> bool {
         self.conn.is_socket() && !self.ending && !self.bye
@@ -550,7 +555,8 @@ impl Scene {
             let is_lost = reply.get("gap").is_some();
             assert!(since == asked || is_lost, "it begins elsewhere: {reply}");
         }
-        self.model.readers[reader].subscribed(channel, since, cursor, is_from_past);
+        let is_beside = sid.is_some();
+        self.model.readers[reader].subscribed(channel, since, cursor, is_from_past, is_beside);
     }
 
     fn hear_login(&mut self, reader: usize, sid: Option<&str>, knew: bool, reply: &Value) {

@@ -31,6 +31,9 @@ pub(super) struct Track {
     pub(super) got: BTreeSet<u64>,
     /// Where the reader went back to, behind what it was told, until it is told something more.
     back_at: Option<u64>,
+    /// It goes on from the past, as an answer on another connection said, and what was on its way on the stream by
+    /// then says nothing of this channel: nothing is claimed of it until it is heard of itself.
+    lagging: bool,
     /// It was asked for on a stream that reads already: the reply tells where it begins.
     joining: bool,
     /// No more is asked for. What comes before the server knows is let pass.
@@ -144,8 +147,12 @@ impl Reader {
     pub(crate) fn come_back(&mut self) {
         for channel in self.tracks.keys().cloned().collect::<Vec<_>>() {
             let track = self.tracks.get_mut(&channel).expect("listed just now");
-            if track.paused {
-                track.joining = false;
+            if track.paused && track.joining {
+                // Whether the subscribe is still under way nobody can say: what comes of it is let pass.
+                self.forget(&channel);
+                self.tracks.insert(channel, Track { leaving: true, ..Track::default() });
+            } else if track.paused {
+                continue;
             } else if track.leaving || self.cursor.is_none() {
                 let leaving = track.leaving;
                 self.forget(&channel);
@@ -153,7 +160,9 @@ impl Reader {
                     self.tracks.insert(channel, Track::default());
                 }
             } else if let Some(cursor) = self.cursor {
-                track.reach(cursor);
+                if !std::mem::take(&mut track.lagging) {
+                    track.reach(cursor);
+                }
                 // A channel that was subscribed to in between may have started after the cursor, and what was told
                 // beyond a cursor that went back is told again.
                 if track.position != Some(cursor) {
@@ -167,7 +176,14 @@ impl Reader {
     }
 
     /// The server said from where on it is told of a channel, and where to go on from.
-    pub(crate) fn subscribed(&mut self, channel: &str, since: u64, cursor: u64, is_from_past: bool) {
+    pub(crate) fn subscribed(
+        &mut self,
+        channel: &str,
+        since: u64,
+        cursor: u64,
+        is_from_past: bool,
+        is_beside: bool,
+    ) {
         if is_from_past {
             self.rewinding = self.rewinding.saturating_sub(1);
             self.rewound = true;
@@ -175,6 +191,7 @@ impl Reader {
         // Who has come back since has said itself from where.
         if let Some(track) = self.tracks.get_mut(channel).filter(|track| track.joining) {
             (track.joining, track.paused) = (false, false);
+            track.lagging = is_from_past && is_beside && track.got.last().is_none_or(|last| *last <= since);
             match track.position {
                 None => track.position = Some(since),
                 // Its first message was faster than the answer.
@@ -215,7 +232,9 @@ impl Reader {
         self.cursor = Some(seq);
         self.top = self.top.max(seq);
         self.rewound &= seq < self.top;
-        let reading = |track: &&mut Track| !track.leaving && !track.paused && track.position.is_some();
+        let reading = |track: &&mut Track| {
+            !track.leaving && !track.paused && !track.lagging && track.position.is_some()
+        };
         for track in self.tracks.values_mut().filter(reading) {
             track.reach(seq);
         }
@@ -245,7 +264,7 @@ impl Reader {
         let track =
             self.tracks.get_mut(channel).unwrap_or_else(|| panic!("a channel that isn't read: {event}"));
         assert!(!track.paused || track.joining, "a channel that isn't read any more: {event}");
-        track.paused = false;
+        (track.paused, track.lagging) = (false, false);
         track
     }
 

@@ -63,14 +63,21 @@ pub(super) fn log_in(scene: &mut Scene) {
         let state = &scene.model.readers[reader];
         state.person.is_some() && !state.logged_in && !state.logging_in
     };
-    if let Some(reader) = some_reader(scene, is_nobody) {
-        login(scene, reader);
+    match some_reader(scene, is_nobody) {
+        Some(reader) => login(scene, reader),
+        None => open_inbox(scene),
     }
+}
+
+/// Whether no request is under way that names all the channels it wants: it would undo a subscribe that overtakes it.
+fn is_settled(scene: &Scene, reader: usize) -> bool {
+    scene.line_of(reader).is_some_and(|place| scene.lines[place].is_settled())
 }
 
 /// Reads its own mail, from where it was left, or that of somebody else, which is refused.
 pub(super) fn open_inbox(scene: &mut Scene) {
-    let is_somebody = |scene: &Scene, reader: usize| scene.model.readers[reader].logged_in;
+    let is_somebody =
+        |scene: &Scene, reader: usize| scene.model.readers[reader].logged_in && is_settled(scene, reader);
     let Some(reader) = some_reader(scene, is_somebody) else { return };
     let (channel, sid) = (inbox(scene, reader), scene.model.readers[reader].sid.clone());
     if scene.rng.per_mille(100) {
@@ -89,7 +96,12 @@ pub(super) fn open_inbox(scene: &mut Scene) {
 }
 
 pub(super) fn write_to_somebody(scene: &mut Scene) {
-    let Some(reader) = some_reader(scene, |_, _| true) else { return };
+    let is_somebody = |scene: &Scene, reader: usize| scene.model.readers[reader].logged_in;
+    let reader = match some_reader(scene, is_somebody) {
+        Some(reader) if scene.rng.per_mille(900) => Some(reader),
+        _ => some_reader(scene, |_, _| true),
+    };
+    let Some(reader) = reader else { return };
     let life = scene.model.life();
     let known: Vec<String> = scene
         .people
