@@ -23,7 +23,7 @@ export const clock = (at) => CLOCK.format(at);
 
 // A browser that was started without a language says "C", which is none.
 function spoken(tag) {
-  try { return Intl.getCanonicalLocales(tag)[0]; } catch { return "en"; }
+  try { return Intl.getCanonicalLocales(tag)[0]; } catch (e) { return "en"; }
 }
 
 function dayName(at) {
