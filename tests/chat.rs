@@ -636,3 +636,15 @@ fn a_name_is_used_in_so_many_tabs() {
     ann.ok(login);
     drop(tabs);
 }
+
+#[test]
+fn the_laboratory_is_told_how_long_a_request_was() {
+    let server = serve(|_| {});
+    assert_eq!(server.get("/lab").status, 200);
+    let mut client = server.connect();
+    let request = "GET /lab/head HTTP/1.1\r\nHost: localhost\r\nCookie: secret=1\r\n\r\n";
+    client.send(request);
+    let answer = client.response();
+    assert_eq!(answer.json(), json!({"bytes": request.len()}), "and nothing of what it said");
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+}

@@ -60,6 +60,11 @@ const PAGES: &[Page] = &[
     page!("/chat-side.js", "chat-side.js", SCRIPT),
     page!("/chat-text.js", "chat-text.js", SCRIPT),
     page!("/chat-words.js", "chat-words.js", SCRIPT),
+    page!("/lab", "lab.html", HTML),
+    page!("/lab.css", "lab.css", CSS),
+    page!("/lab.js", "lab.js", SCRIPT),
+    page!("/lab-wires.js", "lab-wires.js", SCRIPT),
+    page!("/lab-words.js", "lab-words.js", SCRIPT),
     page!("/encke.js", "encke.min.js", SCRIPT),
     page!("/encke.src.js", "encke.js", SCRIPT),
     page!("/encke.mjs", "encke.mjs", SCRIPT),
@@ -79,8 +84,16 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
     connect-src 'self'; img-src 'self' blob:; frame-src 'self'; frame-ancestors 'none'; base-uri 'none'; \
     form-action 'none'";
 
+/// Where the laboratory asks how much a browser sends with each request, which no browser tells it.
+const HEAD_BYTES: &str = "/lab/head";
+
 /// Answers a request for a page.
 pub fn answer(request: &Request<'_>) -> Response {
+    if request.path() == HEAD_BYTES && request.method() == "GET" {
+        // The number and no field: a cookie that scripts may not see stays unseen.
+        let answer = format!("{{\"bytes\":{}}}", request.head.bytes());
+        return Response::json(200, answer).with_header("Cache-Control", "no-store");
+    }
     let Some(page) = PAGES.iter().find(|page| page.path == request.path()) else {
         return Response::problem(404, "not_found", "There is nothing at this path; the chat is at /.");
     };

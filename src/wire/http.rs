@@ -276,6 +276,11 @@ impl<'b> Head<'b> {
         }
     }
 
+    /// How long it was as it came, with the empty line that ends it.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The host and port the request is for: from an absolute target, else from Host. `None` only in
     /// HTTP/1.0.
     pub fn host(&self) -> Option<&'b str> {
