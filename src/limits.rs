@@ -238,6 +238,10 @@ pub const PROXY_MS: u64 = 5_000;
 /// Milliseconds that a request body may take.
 pub const BODY_MS: u64 = 60_000;
 
+/// Milliseconds that a WebSocket message may take from its first byte to its last, fragments, pings between
+/// them and all.
+pub const MESSAGE_MS: u64 = 60_000;
+
 /// Milliseconds that a connection may stay between two requests.
 pub const IDLE_MS: u64 = 60_000;
 
@@ -336,6 +340,59 @@ pub const SWEEP_CHANNELS: usize = 1_024;
 
 /// Readers that one unkept event (somebody is typing) is told to. In a larger room nobody could follow it.
 pub const TELL_READERS_MAX: usize = 500;
+
+/// So many a second in the long run, and so many at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// In a second.
+    pub per_second: u32,
+    /// At once.
+    pub burst: u32,
+}
+
+/// Connections that one address may make. Hundreds of people behind one address come back at once after a
+/// restart.
+pub const CONNECTIONS_RATE: Rate = Rate { per_second: 50, burst: 1_000 };
+
+/// Requests of one address: fifty short pollers and everyone's page loads.
+pub const REQUESTS_RATE: Rate = Rate { per_second: 400, burst: 4_000 };
+
+/// Messages that one address may publish.
+pub const PUBLISHES_RATE: Rate = Rate { per_second: 100, burst: 1_000 };
+
+/// Clients that one address may be. A page that comes back keeps its sid.
+pub const CLIENTS_RATE: Rate = Rate { per_second: 50, burst: 1_000 };
+
+/// Channels that one address may open: inboxes and rooms of all who are behind it.
+pub const CHANNELS_RATE: Rate = Rate { per_second: 20, burst: 1_000 };
+
+/// Wrong keys and secrets of one address: a script that is set up wrong gets by, a search does not.
+pub const FAILURES_RATE: Rate = Rate { per_second: 1, burst: 40 };
+
+/// Commands of one WebSocket: nobody types that fast, and a page that subscribes to all that it may at once
+/// stays below.
+pub const COMMANDS_RATE: Rate = Rate { per_second: 50, burst: 500 };
+
+/// Frames of one WebSocket, control frames included, after which it is closed.
+pub const FRAMES_RATE: Rate = Rate { per_second: 200, burst: 2_000 };
+
+/// Connections looked at in a full table to find one to end for a newcomer.
+pub const IDLE_LOOKS_MAX: usize = 64;
+
+/// The part of each rate that `--limits strict` leaves, one of so many.
+pub const STRICT_SHARE: u32 = 4;
+
+/// The part of all connections that one address may have, one of so many.
+pub const PER_ADDRESS_SHARE: usize = 8;
+
+/// Connections that one address may have at least.
+pub const PER_ADDRESS_MIN: usize = 64;
+
+/// Addresses that are told apart, in some megabyte if all are used.
+pub const ADDRESSES_MAX: usize = 16_384;
+
+const _: () = assert!(COMMANDS_RATE.burst / STRICT_SHARE < FRAMES_RATE.burst / STRICT_SHARE);
+const _: () = assert!(COMMANDS_RATE.burst as usize > SUBSCRIPTIONS_MAX);
 
 /// Bytes of all that is held for peers, unless the command line says otherwise: `account` counts them, and
 /// near this budget the server gives way in the order that `server/memory.rs` tells.

@@ -5,7 +5,11 @@
 
 mod common;
 
-use common::{Client, serve};
+use common::client::{PING, PONG, TEXT, UPGRADE, frame};
+use common::{Client, Reader, Running, Way, serve};
+use encke::limits::{self, Rate};
+use encke::server::Limits;
+use serde_json::json;
 
 const LOOPBACK: &str = "127.0.0.1";
 
@@ -75,4 +79,459 @@ fn proxy_protocol_owed_and_not_given() {
     let mut stranger: Client = server.connect();
     stranger.try_send("PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
     stranger.expect_death();
+}
+
+// Slowness.
+
+#[test]
+fn slowloris_in_a_head() {
+    let server = serve(|_| {});
+    server.world.freeze();
+    let mut slow = server.connect();
+    slow.send("GET / HT");
+    server.settle();
+    for _ in 0..3 {
+        server.skip(limits::HEAD_MS / 4);
+        slow.send("T");
+        server.settle();
+    }
+    server.skip(limits::HEAD_MS / 4);
+    let response = slow.response();
+    assert_eq!((response.status, &*response.code()), (408, "too_slow"), "no byte moves the deadline");
+    slow.expect_end();
+}
+
+#[test]
+fn slowloris_in_a_body() {
+    let server = serve(|_| {});
+    server.world.freeze();
+    let mut slow = server.connect();
+    slow.send("POST /publish/a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n1");
+    server.settle();
+    for _ in 0..3 {
+        server.skip(limits::BODY_MS / 4);
+        slow.send("1");
+        server.settle();
+    }
+    server.skip(limits::BODY_MS / 4);
+    let response = slow.response();
+    assert_eq!((response.status, &*response.code()), (408, "too_slow"));
+    slow.expect_end();
+}
+
+/// Reads frames until the close frame, over heartbeats and pongs.
+fn close_of(client: &mut Client) -> (u16, String) {
+    loop {
+        let (first, payload) = client.frame();
+        if first == 0x88 {
+            let code = u16::from_be_bytes([payload[0], payload[1]]);
+            return (code, String::from_utf8(payload[2..].to_vec()).expect("UTF-8"));
+        }
+    }
+}
+
+#[test]
+fn slowloris_in_a_frame() {
+    let server = serve(|_| {});
+    server.world.freeze();
+    // A header, a payload, and a message of empty fragments with pings between them.
+    let begins: [&[u8]; 3] = [&[0x81], &[0x81, 0x85, 0, 0, 0, 0, b'h'], &[0x01, 0x80, 0, 0, 0, 0]];
+    let goes_on: [&[u8]; 3] = [&[], b"e", &[0x00, 0x80, 0, 0, 0, 0, 0x89, 0x80, 0, 0, 0, 0]];
+    for (begin, more) in begins.into_iter().zip(goes_on) {
+        let mut slow = server.connect();
+        slow.upgrade("/ws?hb=300", "");
+        // Who sends whole messages is not slow, however long a message that is cut by a read.
+        slow.send(frame(TEXT, "{\"op\":\"ping\"}"));
+        slow.send(begin);
+        server.settle();
+        for _ in 0..3 {
+            server.skip(limits::MESSAGE_MS / 4);
+            slow.send(more);
+            server.settle();
+        }
+        server.skip(limits::MESSAGE_MS / 4);
+        assert_eq!(close_of(&mut slow), (1008, "the message took too long to arrive".to_owned()));
+        slow.expect_end();
+    }
+    let mut steady = server.connect();
+    steady.upgrade("/ws?hb=300", "");
+    let message = frame(TEXT, "{\"op\":\"ping\",\"ref\":7}");
+    steady.send(&message[..3]);
+    for _ in 0..6 {
+        server.settle();
+        server.skip(limits::MESSAGE_MS / 2);
+        // The end of one and the beginning of the next: something is always missing.
+        steady.send([&message[3..], &message[..3]].concat());
+    }
+    steady.send(&message[3..]);
+    let mut replies = 0;
+    while replies < 7 {
+        let (first, payload) = steady.frame();
+        assert_eq!(first, TEXT);
+        replies += usize::from(String::from_utf8_lossy(&payload).contains("\"ref\":7"));
+    }
+}
+
+#[test]
+fn half_open_peer() {
+    let server = serve(|_| {});
+    let mut gone = Reader::over(Client::connect_small(server.address), Way::Sse, "ch=a&hb=1", "");
+    for _ in 0..60 {
+        server.publish("a", format!("\"{}\"", "x".repeat(60_000)));
+    }
+    server.world.freeze();
+    assert_eq!(server.counter("encke_readers{transport=\"sse\"}"), 1);
+    for _ in 0..4 {
+        server.skip(limits::STALL_MS / 2);
+    }
+    assert_eq!(server.counter("encke_readers{transport=\"sse\"}"), 0, "it is given up");
+    gone.client.wait_for_death();
+}
+
+#[test]
+fn idle_hoard() {
+    let server = serve(|config| config.connections = 8);
+    server.world.freeze();
+    let mut hoard: Vec<Client> = (0..7)
+        .map(|_| {
+            let mut idle = server.connect();
+            assert_eq!(idle.get("/healthz").status, 200);
+            server.world.skip(1_000);
+            idle
+        })
+        .collect();
+    let mut busy = server.connect();
+    busy.upgrade("/ws?ch=a", "");
+    for round in 0..4 {
+        let mut newcomer = server.connect();
+        assert_eq!(newcomer.get("/healthz").status, 200, "newcomer {round}");
+        hoard.remove(0).expect_end();
+        hoard.push(newcomer);
+        server.world.skip(1_000);
+    }
+    busy.send(frame(PING, "here"));
+    while busy.frame() != (PONG, b"here".to_vec()) {}
+}
+
+// Floods. `strict` counts the test too.
+
+fn strict() -> Running {
+    let server = serve(|config| config.limits = Limits::Strict);
+    server.world.freeze();
+    server
+}
+
+fn burst(rate: Rate) -> u32 {
+    rate.burst / limits::STRICT_SHARE
+}
+
+#[test]
+fn flood_of_pings() {
+    let server = strict();
+    let mut flood = server.connect();
+    flood.upgrade("/ws?ch=a", "");
+    for _ in 0..=burst(limits::FRAMES_RATE) {
+        flood.try_send(frame(PING, "x"));
+    }
+    assert_eq!(close_of(&mut flood), (1008, "too many frames, slow down".to_owned()));
+    let mut other = server.connect();
+    other.upgrade("/ws?ch=a", "");
+    other.send(frame(PING, "y"));
+    while other.frame() != (PONG, b"y".to_vec()) {}
+}
+
+#[test]
+fn flood_of_commands() {
+    let server = strict();
+    let mut flood = server.connect();
+    flood.upgrade("/ws", "");
+    flood.frame();
+    let mut answers = |count: u32| -> Vec<serde_json::Value> {
+        (0..count)
+            .map(|number| {
+                flood.send(frame(TEXT, json!({"op": "ping", "ref": number}).to_string()));
+                serde_json::from_slice(&flood.frame().1).expect("a reply")
+            })
+            .collect()
+    };
+    let most = burst(limits::COMMANDS_RATE);
+    assert!(answers(most).iter().all(|reply| reply["ok"] == true));
+    let refused = &answers(1)[0];
+    assert_eq!((&refused["error"]["code"], &refused["ref"]), (&json!("rate_limited"), &json!(0)));
+    let wait = refused["error"]["retry"].as_u64().expect("when to come back");
+    server.skip(wait);
+    assert_eq!(answers(1)[0]["ok"], true, "as was said");
+}
+
+#[test]
+fn flood_of_publishes() {
+    let server = strict();
+    let mut flood = server.connect();
+    let most = burst(limits::PUBLISHES_RATE);
+    for _ in 0..most {
+        assert_eq!(flood.post("/publish/a", "1").status, 200);
+    }
+    let response = flood.post("/publish/a", "1");
+    assert_eq!((response.status, &*response.code()), (429, "rate_limited"));
+    assert_eq!(response.header("content-type"), Some("application/problem+json"));
+    let wait: u64 = response.header("retry-after").and_then(|s| s.parse().ok()).expect("when to come back");
+    server.skip(wait * 1000);
+    assert_eq!(flood.post("/publish/a", "1").status, 200);
+}
+
+#[test]
+fn a_back_end_with_the_key_is_not_counted() {
+    let server = serve(|config| {
+        config.limits = Limits::Strict;
+        config.publish_key = Some("s3cret".to_owned());
+    });
+    server.world.freeze();
+    let mut back_end = server.connect();
+    for _ in 0..2 * burst(limits::REQUESTS_RATE) {
+        let response = back_end.ask("POST", "/publish/a", "Authorization: Bearer s3cret\r\n", b"1");
+        assert_eq!(response.status, 200);
+    }
+}
+
+#[test]
+fn flood_of_requests() {
+    let server = strict();
+    let mut flood = server.connect();
+    let most = burst(limits::REQUESTS_RATE);
+    // Pipelined, many at once: nothing is read ahead of an answer.
+    let request = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    for _ in 0..most / 10 {
+        flood.send(request.repeat(10));
+        (0..10).for_each(|_| assert_eq!(flood.response().status, 200));
+    }
+    assert_eq!(flood.get("/healthz").status, 429);
+    server.skip(1_000);
+    assert_eq!(flood.get("/healthz").status, 200);
+}
+
+#[test]
+fn connections_from_one_address() {
+    let server = strict();
+    let most = limits::CONNECTIONS_DEFAULT / limits::PER_ADDRESS_SHARE / limits::STRICT_SHARE as usize;
+    let mut crowd = Vec::new();
+    while crowd.len() < most {
+        let mut client = server.connect();
+        client.send("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.response().status, 200, "connection {}", crowd.len());
+        crowd.push(client);
+        if crowd.len() % 100 == 0 {
+            server.world.skip(10_000);
+        }
+    }
+    server.world.skip(1_000);
+    let mut last = server.connect();
+    let response = last.response();
+    assert_eq!((response.status, &*response.code()), (429, "too_many_connections"));
+    assert_eq!(response.header("retry-after"), Some("10"));
+    last.expect_end();
+    drop(crowd.pop());
+    crowd[0].settle();
+    assert_eq!(server.connect().get("/healthz").status, 200, "there is room again");
+}
+
+#[test]
+fn storm_of_connections() {
+    let server = strict();
+    let most = burst(limits::CONNECTIONS_RATE);
+    let refused = (0..most + 50)
+        .filter(|_| {
+            let mut client = server.connect();
+            client.try_send("GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            client.response().status == 429
+        })
+        .count();
+    assert_eq!(refused, 50);
+}
+
+#[test]
+fn flood_of_clients() {
+    let server = strict();
+    let mut flood = server.connect();
+    let most = burst(limits::CLIENTS_RATE);
+    (0..most).for_each(|_| assert_eq!(flood.get("/poll").status, 200));
+    assert_eq!(flood.get("/poll").status, 429);
+}
+
+#[test]
+fn flood_of_channels() {
+    let server = strict();
+    let mut flood = server.connect();
+    let most = burst(limits::CHANNELS_RATE);
+    flood.upgrade("/ws", "");
+    let made = (0..most.min(burst(limits::COMMANDS_RATE))).filter(|number| {
+        flood.send(frame(TEXT, json!({"op": "publish", "ch": format!("c{number}"), "data": 1}).to_string()));
+        loop {
+            let (_, payload) = flood.frame();
+            let reply: serde_json::Value = serde_json::from_slice(&payload).expect("a reply");
+            if reply["type"] == "reply" {
+                return reply["ok"] == true;
+            }
+        }
+    });
+    let made = made.count() as u32;
+    let mut second = server.connect();
+    for number in made..most {
+        assert_eq!(second.post(&format!("/publish/c{number}"), "1").status, 200, "{number} of {most}");
+    }
+    server.skip(10);
+    assert_eq!(second.post("/publish/more", "1").status, 429);
+    server.skip(1_000);
+    assert_eq!(second.post("/publish/c0", "1").status, 200, "one that is there");
+}
+
+#[test]
+fn guessing_the_publish_key() {
+    let server = serve(|config| {
+        config.limits = Limits::Strict;
+        config.publish_key = Some("s3cret".to_owned());
+    });
+    server.world.freeze();
+    let mut guess = server.connect();
+    let mut try_key =
+        |key: &str| guess.ask("POST", "/publish/a", &format!("Authorization: Bearer {key}\r\n"), b"1").status;
+    (0..burst(limits::FAILURES_RATE)).for_each(|_| assert_eq!(try_key("wrong"), 401));
+    assert_eq!(try_key("wrong"), 429);
+    assert_eq!(try_key("s3cret"), 429, "not even the right one tells itself");
+    server.skip(10_000);
+    assert_eq!(try_key("s3cret"), 200);
+}
+
+// Pages of other sites.
+
+#[test]
+fn foreign_pages_are_kept_out() {
+    let server = serve(|_| {});
+    for origin in ["http://evil.example", "null"] {
+        let fields = format!("Origin: {origin}\r\n");
+        for path in ["/sse?ch=a", "/stream?ch=a", "/poll?ch=a", "/iframe?ch=a"] {
+            let response = server.connect().ask("GET", path, &fields, b"");
+            assert_eq!((response.status, &*response.code()), (403, "foreign_origin"), "{path}");
+            assert_eq!(response.header("access-control-allow-origin"), None);
+            assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
+        }
+        for path in ["/publish/a", "/send?sid=x"] {
+            assert_eq!(server.connect().ask("POST", path, &fields, b"1").status, 403, "{path}");
+        }
+        assert_eq!(server.connect().ask("GET", "/ws", &format!("{UPGRADE}{fields}"), b"").status, 403);
+    }
+    let embedded = "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n";
+    assert_eq!(server.connect().ask("GET", "/stream?ch=a", embedded, b"").status, 403, "a script element");
+    let server = serve(|config| config.origins.push("https://shop.example".to_owned()));
+    let response = server.connect().ask("GET", "/poll?ch=a", "Origin: https://shop.example\r\n", b"");
+    assert_eq!(response.header("access-control-allow-origin"), Some("https://shop.example"));
+    assert!(response.header("vary").is_some_and(|vary| vary.contains("Origin")));
+    let response = server.get("/poll?ch=a");
+    assert!(response.header("vary").is_some_and(|vary| vary.contains("Origin")), "caches must know");
+}
+
+#[test]
+fn callbacks_inject_nothing() {
+    let server = serve(|config| config.jsonp = true);
+    for callback in ["alert(1)//", "a%3Cb", "a%22", "a%0Ab", "%2Fa", "a;b", "a%20b", "", "%E2%80%A8"] {
+        for path in ["/jsonp?ch=a", "/iframe?ch=a"] {
+            let response = server.get(&format!("{path}&callback={callback}"));
+            assert_eq!(response.status, 400, "{path} {callback}");
+        }
+    }
+    server.publish("a", "\"</script><script>alert(1)</script>\u{2028}\"");
+    let text = server.get("/jsonp?ch=a&last=1&callback=f").text();
+    assert!(text.starts_with("/**/f(") && !text.contains("</") && !text.contains('\u{2028}'), "{text}");
+}
+
+#[test]
+fn no_secret_reaches_the_log() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(env!("CARGO_BIN_EXE_encke"))
+        .args(["--port", "0", "--log", "trace"])
+        .env("ENCKE_PUBLISH_KEY", "SECRET-key")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("it says where");
+    let address = line.trim().rsplit('/').next().expect("an address").parse().expect("an address");
+    let mut errors = child.stderr.take().expect("piped");
+    let reading = std::thread::spawn(move || {
+        let mut log = String::new();
+        errors.read_to_string(&mut log).expect("UTF-8");
+        log
+    });
+    let mut client = Client::connect(address);
+    for key in ["SECRET-key", "SECRET-wrong"] {
+        let fields = format!("Authorization: Bearer {key}\r\nCookie: SECRET-cookie\r\n");
+        client.ask("POST", "/publish/a?token=SECRET-query", &fields, b"\"SECRET-body\"");
+    }
+    client.get("/nowhere?token=SECRET-query");
+    let sid = client.get("/poll?ch=a&token=SECRET-query").json()["sid"].as_str().expect("a sid").to_owned();
+    client.post(&format!("/send?sid={sid}"), r#"{"op":"login","nick":"ann","secret":"SECRET-name"}"#);
+    let mut socket = Client::connect(address);
+    socket.upgrade(&format!("/ws?sid={sid}&token=SECRET-query"), "");
+    socket.send(frame(TEXT, r#"{"op":"SECRET-op"}"#));
+    socket.frame();
+    socket.send([0xff, 0xff]);
+    socket.wait_for_death();
+    client.try_send("GET /?token=SECRET-query HTTP/9.9\r\nSECRET-field\r\n\r\n");
+    client.wait_for_death();
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    let log = reading.join().expect("its log was read");
+    assert!(log.lines().count() > 10, "there is a log: {log}");
+    for secret in ["SECRET", &sid] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+}
+
+// What is written about all this.
+
+/// Everything under `src` and `tests` in one text.
+fn sources() -> String {
+    fn add(folder: &std::path::Path, out: &mut String) {
+        for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path())
+        {
+            if entry.is_dir() {
+                add(&entry, out);
+            } else if entry.extension().is_some_and(|kind| kind == "rs") {
+                out.push_str(&std::fs::read_to_string(&entry).expect("UTF-8"));
+            }
+        }
+    }
+    let mut out = String::new();
+    add("tests".as_ref(), &mut out);
+    out
+}
+
+#[test]
+fn the_table_names_tests_that_exist() {
+    let text = std::fs::read_to_string("docs/security.md").expect("it is there");
+    let words: Vec<&str> = text.split('`').collect();
+    let mut found = 0;
+    for pair in words.windows(3).filter(|pair| pair[0].ends_with(".rs") && pair[1] == " ") {
+        let source = std::fs::read_to_string(pair[0]).unwrap_or_else(|error| panic!("{}: {error}", pair[0]));
+        assert!(source.contains(&format!("fn {}()", pair[2])), "{} has no test {}", pair[0], pair[2]);
+        found += 1;
+    }
+    assert!(found > 25, "{found}");
+}
+
+#[test]
+fn every_bound_is_tested_or_told() {
+    let limits = std::fs::read_to_string("src/limits.rs").expect("it is there");
+    let told = std::fs::read_to_string("docs/security.md").expect("it is there") + &sources();
+    let mut own = String::new();
+    for entry in ["src/wire", "src/hub", "src/server", "src/reactor", "src/chat", "src/ops"] {
+        for file in std::fs::read_dir(entry).expect("a folder").map(|file| file.expect("a file").path()) {
+            let text = std::fs::read_to_string(file).expect("UTF-8");
+            own.extend(text.split("#[cfg(test)]").skip(1));
+        }
+    }
+    let names = limits.lines().filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());
+    let silent: Vec<&str> = names.filter(|name| !told.contains(name) && !own.contains(name)).collect();
+    assert!(silent.is_empty(), "no test and no line of docs/security.md names {silent:?}");
 }

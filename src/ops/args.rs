@@ -11,7 +11,7 @@ use log::LevelFilter;
 use crate::chat::Options;
 use crate::hub::is_channel_name;
 use crate::limits;
-use crate::server::{Config, Network, hosts};
+use crate::server::{Config, Limits, Network, hosts};
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
@@ -43,6 +43,8 @@ What it keeps and allows
   --history-bytes N    bytes a channel keeps (1M; K, M and G may follow the number)
   --history-age S      seconds a message is kept (86400)
   --message-bytes N    bytes of the largest message (64K)
+  --limits WHICH       off, normal or strict: how much one address and one connection may do in a time; this
+                       machine's own programs are counted only by strict, a quarter as much for all (normal)
   --memory N           bytes of all that is held for peers; near them history goes first, then readers that
                        are behind, then newcomers are refused (512M)
   --connections N      connections at a time; more are answered 503 (16384)
@@ -122,6 +124,7 @@ impl Args {
                 Long("trusted-proxy") => {
                     config.trusted_proxies.push(network_of(&parser.value()?.string()?)?);
                 }
+                Long("limits") => config.limits = limits_of(&parser.value()?.string()?)?,
                 Long("proxy-protocol") => config.proxy_protocol = true,
                 Long("no-deflate") => config.deflate = false,
                 Long("publish-key") => {
@@ -236,6 +239,15 @@ fn key_of(name: &str, text: &str) -> Result<String, Misuse> {
         .ok_or_else(|| Misuse::Wrong(format!("{name} takes visible ASCII characters without spaces")))
 }
 
+fn limits_of(text: &str) -> Result<Limits, Misuse> {
+    match text {
+        "off" => Ok(Limits::Off),
+        "normal" => Ok(Limits::Normal),
+        "strict" => Ok(Limits::Strict),
+        _ => Err(Misuse::Wrong(format!("--limits takes off, normal or strict, not `{text}`"))),
+    }
+}
+
 fn network_of(text: &str) -> Result<Network, Misuse> {
     Network::parse(text).ok_or_else(|| {
         Misuse::Wrong(format!("--trusted-proxy takes an address or a network like 10.0.0.0/8, not `{text}`"))
@@ -332,6 +344,8 @@ mod tests {
         assert!(wrong("--host https://example.com").contains("without scheme"));
         assert!(wrong("--message-bytes 2M").contains("--history-bytes"));
         assert!(wrong("--trusted-proxy 10.0.0.1/8").contains("10.0.0.0/8"));
+        assert!(wrong("--limits none").contains("strict"));
+        assert_eq!(parse("--limits strict").unwrap().config.limits, Limits::Strict);
         assert!(wrong("--proxy-protocol").contains("--trusted-proxy"));
         assert!(parse("--proxy-protocol --trusted-proxy ::1 --trusted-proxy 10.0.0.0/8").is_ok());
         assert!(wrong("--picture-bytes 9M").contains("--pictures-bytes"));

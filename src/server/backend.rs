@@ -26,16 +26,22 @@ use crate::wire::response::Response;
 impl Hall {
     /// Whether a request may use what is for back ends.
     pub(super) fn authorize(&self, route: &Route, request: &Request<'_>) -> Result<(), Refusal> {
-        let Some(key) = &self.config.publish_key else { return self.authorize_stranger(route, request) };
-        let shown = request.header("authorization").and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        });
-        if shown.is_some_and(|shown| same_bytes(shown.as_bytes(), key.as_bytes())) {
+        if self.config.publish_key.is_none() {
+            return self.authorize_stranger(route, request);
+        }
+        if self.shown_key(request) == Some(true) {
             return Ok(());
         }
         let sentence = "Send the publish key as `Authorization: Bearer KEY`.";
         Err(Refusal::new(401, "unauthorized", sentence).with_field("WWW-Authenticate", "Bearer"))
+    }
+
+    /// Whether the key that a request shows is the right one; None if it shows none, or there is none.
+    pub(super) fn shown_key(&self, request: &Request<'_>) -> Option<bool> {
+        let key = self.config.publish_key.as_ref()?;
+        let (scheme, token) = request.header("authorization")?.split_once(' ')?;
+        let is_bearer = scheme.eq_ignore_ascii_case("bearer");
+        is_bearer.then(|| same_bytes(token.trim().as_bytes(), key.as_bytes()))
     }
 
     /// A key as back ends send it. The room that is kept for back ends is not for strangers, who may publish
@@ -67,8 +73,11 @@ impl Hall {
         request: &Request<'_>,
     ) -> Result<Response, Refusal> {
         match (route, request.method()) {
-            (Route::Publish(channel), _) => self.publish_one(channel, request),
-            (Route::PublishMany, _) => self.publish_many(request),
+            (Route::Publish(channel), _) => {
+                self.count_publish(links, channel)?;
+                self.publish_one(channel, request)
+            }
+            (Route::PublishMany, _) => self.publish_many(links, request),
             (Route::Channel(channel), "DELETE") => {
                 self.describe(channel)?;
                 self.hub.clear(channel);
@@ -115,7 +124,7 @@ impl Hall {
 
     /// One message a line. All lines are read before the first is published, so a body with a broken line
     /// publishes nothing.
-    fn publish_many(&mut self, request: &Request<'_>) -> Result<Response, Refusal> {
+    fn publish_many(&mut self, links: &Links, request: &Request<'_>) -> Result<Response, Refusal> {
         let text = std::str::from_utf8(request.body)
             .map_err(|_| Refusal::new(400, "bad_json", "The body must be UTF-8, one JSON object a line."))?;
         let mut drafts = Vec::new();
@@ -132,14 +141,15 @@ impl Hall {
         }
         let mut results = Vec::with_capacity(drafts.len());
         for Draft { channel, data, key } in &drafts {
-            let published = match key {
+            let counted = self.count_publish(links, channel);
+            let published = counted.and_then(|()| match key {
                 None => {
                     self.publish(channel, None, Data::Json(data)).map(|id| Object::new().string("id", &id))
                 }
                 Some(key) => self
                     .publish_once(channel, None, self.back_end_once(key), Data::Json(data))
                     .map(|published| self.answer_publish(published)),
-            };
+            });
             results.push(match published {
                 Ok(answer) => Object::new().boolean("ok", true).members(&answer),
                 Err(refusal) => Object::new().boolean("ok", false).object("error", &refusal.to_object()),
@@ -197,6 +207,8 @@ impl Hall {
         line("counter", "memory_history_bytes_total", "History given up for memory.", pressure.history_bytes);
         line("counter", "memory_ended_total", "Connections ended for memory.", pressure.ended);
         line("counter", "memory_refused_total", "What was refused for want of memory.", pressure.refused);
+        let limited = self.quotas.refused;
+        line("counter", "rate_limited_total", "What was refused for its rate or number.", limited);
         line("counter", "messages_total", "Numbers given out by the log.", self.hub.head());
         line("counter", "accepted_total", "Connections accepted.", stats.accepted);
         line("counter", "refused_total", "Connections told that there is no room.", stats.refused);

@@ -1,6 +1,7 @@
 //! What whoever runs the program may choose. Every default is a bound or a time of `limits.rs`.
 
 use super::peer::Network;
+use super::quota::Limits;
 use crate::hub::Bounds;
 use crate::limits;
 
@@ -12,6 +13,8 @@ pub struct Config {
     pub comet: bool,
     /// Connections at a time. More are answered 503.
     pub connections: usize,
+    /// How much one address and one connection may do in a time.
+    pub limits: Limits,
     /// Bytes of all that is held for peers: what is kept, what waits, what is not whole, and the tables.
     pub memory: usize,
     /// What each channel keeps, and how many channels and readers there may be.
@@ -50,6 +53,7 @@ impl Default for Config {
         Config {
             comet: true,
             connections: limits::CONNECTIONS_DEFAULT,
+            limits: Limits::default(),
             memory: limits::MEMORY_DEFAULT,
             bounds: Bounds::default(),
             message_bytes: limits::MESSAGE_BYTES_DEFAULT,

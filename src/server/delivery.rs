@@ -237,11 +237,18 @@ impl Hall {
             self.drop_connection(links, id, Why::TimedOut);
             return;
         }
+        let message_by = self.message_by(links, id);
+        if message_by <= links.now() {
+            let mut out = Vec::new();
+            ws::close_frame(ws::close::POLICY, "the message took too long to arrive", &mut out);
+            self.end_socket(links, id, out);
+            return;
+        }
         // One that has not taken the last bytes needs no more of them to be found out.
         if links.queued(id) == 0 {
             links.send(id, beat(transport, links.wall()));
         }
-        links.set_deadline(id, links.now().after(u64::from(heartbeat_s) * 1000));
+        links.set_deadline(id, links.now().after(u64::from(heartbeat_s) * 1000).min(message_by));
     }
 
     /// Says goodbye on whatever the connection is, and closes it.

@@ -7,6 +7,7 @@ use log::debug;
 use super::Server;
 use super::app::{Ctx, Message};
 use super::hall::Hall;
+use super::writing;
 use crate::reactor::{ConnId, Links};
 use crate::wire::message::Event;
 use crate::wire::ws;
@@ -16,6 +17,9 @@ impl Server {
     pub(super) fn on_event(&mut self, links: &mut Links, id: ConnId, event: Event) {
         let Some(client) = self.hall.client_of(id) else { return };
         let is_raw = self.hall.is_raw(client);
+        if !self.admit_frame(links, id) {
+            return;
+        }
         let event = match event {
             Event::Deflated(message) => match message.inflate(&mut self.hall.inflater) {
                 Ok(event) => event,
@@ -25,6 +29,10 @@ impl Server {
         };
         match event {
             Event::Text(text) if !is_raw => {
+                if let Err(refusal) = self.admit_command(links, id) {
+                    let reply = writing::refused(&text, refusal);
+                    return self.hall.send_reply(links, client, &reply);
+                }
                 let reply = self.command(links, client, &text);
                 self.hall.send_reply(links, client, &reply);
             }

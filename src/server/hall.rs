@@ -21,6 +21,7 @@ use super::delivery::Runs;
 use super::memory::{self, Pressure};
 use super::object::Object;
 use super::peer::{self, Peer};
+use super::quota::{Kind, Quotas};
 use super::refusal::Refusal;
 use super::session::{Reply, Session, Stage};
 use super::transport::Transport;
@@ -30,7 +31,7 @@ use crate::limits::{
     CLIENTS_PER_CONNECTION, HEAD_MS, IDLE_MS, PROXY_MS, RETRY_MS_MAX, RETRY_MS_MIN, SEND_QUEUE_BYTES_MAX,
     SWEEP_CHANNELS, SWEEP_MS, TELL_READERS_MAX,
 };
-use crate::reactor::{ConnId, Instant, Links, Why};
+use crate::reactor::{ConnId, Links, Why};
 use crate::wire::deflate::{Deflater, Inflater};
 use crate::wire::http::Version;
 use crate::wire::response::{Emit, Length, Response, httpdate};
@@ -61,14 +62,15 @@ pub struct Hall {
     date: (u64, String),
     /// Mixed into the retry times that clients are told.
     jitter: u64,
+    pub(super) quotas: Quotas,
+    /// Whose request or frame is being carried out, for what is counted by address.
+    /// None for who shows the publish key.
+    pub(super) caller: Option<Peer>,
     /// The slot at which the next connection to end for another is looked for.
-    idle_hand: usize,
+    pub(super) idle_hand: usize,
     /// How near the memory budget is, and what was given up for it.
     pub(super) pressure: Pressure,
 }
-
-/// Connections looked at to find one to end for another.
-const IDLE_LOOKS: usize = 64;
 
 /// What a timer of the wheel is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +110,10 @@ impl Hall {
         entropy(&mut epoch);
         entropy(&mut jitter);
         let readers = config.bounds.readers.min(config.connections.saturating_mul(CLIENTS_PER_CONNECTION));
+        let mut secret = [0; 8];
+        entropy(&mut secret);
+        let secret = u64::from_be_bytes(secret);
+        let quotas = Quotas::new(config.limits, config.connections, config.trusted_proxies.clone(), secret);
         let log_bytes = config.bounds.log_bytes.min(memory::log_share(config.memory));
         let bounds = Bounds { readers, log_bytes, ..config.bounds };
         Hall {
@@ -126,6 +132,8 @@ impl Hall {
             date: (u64::MAX, String::new()),
             // An odd number, so that it never becomes zero.
             jitter: u64::from_be_bytes(jitter) | 1,
+            quotas,
+            caller: None,
             idle_hand: 0,
             pressure: Pressure::default(),
         }
@@ -135,7 +143,7 @@ impl Hall {
     pub(super) fn tables_held(&self) -> usize {
         let items = self.items.capacity() * size_of::<Item>();
         let departed = self.departed.capacity() * size_of::<ClientId>();
-        items + departed + self.timers.capacity() * 2 * size_of::<u64>()
+        items + departed + self.quotas.held() + self.timers.capacity() * 2 * size_of::<u64>()
     }
 
     /// Begins a turn.
@@ -165,27 +173,11 @@ impl Hall {
             self.drop_connection(links, id, Why::Aborted);
             return;
         }
+        if !owes_proxy {
+            // It was let in just now.
+            let _ = self.count_connection(links, id, peer);
+        }
         links.set_deadline(id, links.now().after(if owes_proxy { PROXY_MS } else { HEAD_MS }));
-    }
-
-    /// Makes room in a full table: ends a connection that is between two requests, of some the one that has
-    /// been so for longest (RFC 9112, section 9.5). Whether there was one.
-    pub(super) fn end_idle(&mut self, links: &mut Links) -> bool {
-        let mut longest: Option<(Instant, ConnId)> = None;
-        let ids = links.iter_from(self.idle_hand).take(IDLE_LOOKS);
-        for id in ids {
-            self.idle_hand = id.slot() + 1;
-            // Idle connections all have as long to go from their last request on.
-            if links.is_open(id) && self.sessions[id.slot()].stage() == Stage::Idle && links.queued(id) == 0 {
-                let candidate = (links.deadline(id), id);
-                longest = Some(longest.map_or(candidate, |longest| longest.min(candidate)));
-            }
-        }
-        let found = longest.is_some();
-        if let Some((_, id)) = longest {
-            self.drop_connection(links, id, Why::Finished);
-        }
-        found
     }
 
     /// Answers the request that the session is at. The session goes on to the next one, or to its end.
@@ -243,6 +235,7 @@ impl Hall {
     /// A new client, with a reader of its own.
     pub(super) fn admit(&mut self, links: &Links, transport: Transport) -> Result<ClientId, Refusal> {
         self.admit_memory(links)?;
+        self.count(links, Kind::Client)?;
         let reader = self.hub.join()?;
         Ok(self.clients.insert(reader, transport, &mut *self.entropy))
     }

@@ -17,7 +17,7 @@
 //! | `memory` | how much is held, and what gives way |
 //! | `client` | who reads and writes, across connections |
 //! | `requests`, `routes`, `params`, `origin`, `hosts` | what is asked for, and whether this page may |
-//! | `peer` | whose connection it is, behind however many proxies |
+//! | `peer`, `quota`, `manners` | whose connection it is, behind however many proxies, and how much they may do |
 //! | `frames` | what a WebSocket's messages are answered with |
 //! | `reading`, `delivery`, `transport` | down: how reading begins, what is sent, in which form |
 //! | `probe` | whether a proxy lets a stream through |
@@ -35,12 +35,14 @@ mod frames;
 mod hall;
 pub(crate) mod hosts;
 mod lookup;
+mod manners;
 mod memory;
 mod object;
 mod origin;
 mod params;
 mod peer;
 mod probe;
+mod quota;
 mod reading;
 mod refusal;
 mod requests;
@@ -62,6 +64,7 @@ use self::hall::{Hall, Timer};
 pub use self::object::Object;
 pub use self::peer::Network;
 use self::peer::Peer;
+pub use self::quota::Limits;
 pub use self::refusal::Refusal;
 use self::session::{Fault, Incoming, Reply, Stage};
 pub use self::transport::Transport;
@@ -83,6 +86,12 @@ const NO_MEMORY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\
     Content-Type: application/problem+json\r\nContent-Length: 117\r\n\r\n\
     {\"status\":503,\"code\":\"no_memory\",\"title\":\"Service Unavailable\",\
     \"detail\":\"The server has no memory left; try again.\"}\n";
+
+/// What a connection is told whose address has too many (RFC 6585, section 4).
+const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 10\r\nConnection: close\r\n\
+    Content-Type: application/problem+json\r\nContent-Length: 139\r\n\r\n\
+    {\"status\":429,\"code\":\"too_many_connections\",\"title\":\"Too Many Requests\",\
+    \"detail\":\"Too many connections from this address; wait a little.\"}\n";
 
 /// Fills bytes that nobody can guess or, under a simulation, that a seed decides.
 pub type Entropy = Box<dyn FnMut(&mut [u8])>;
@@ -123,7 +132,7 @@ impl Server {
             let was_idle = self.hall.session(id).stage() == Stage::Idle;
             match self.hall.session(id).next(&mut input) {
                 Ok(None) if was_idle => self.arm_head(links, id),
-                Ok(None) => {}
+                Ok(None) => self.hall.mark_message(links, id),
                 Ok(Some(Incoming::Proxied(source))) => self.on_proxied(links, id, source),
                 Ok(Some(Incoming::Head(head))) => self.on_head(links, id, head, input.is_empty()),
                 Ok(Some(Incoming::Request(body))) => match Head::parse(&body.head) {
@@ -145,7 +154,13 @@ impl Server {
     fn on_proxied(&mut self, links: &mut Links, id: ConnId, source: Source) {
         if let Source::Peer(address) = source {
             debug!("{id} is passed on for {}", address.ip());
-            self.hall.session(id).set_peer(Peer::of_proxy(address));
+            let peer = Peer::of_proxy(address);
+            self.hall.session(id).set_peer(peer);
+            if let Err(refusal) = self.hall.count_connection(links, id, peer) {
+                self.hall.session(id).begin_answer();
+                self.hall.answer(links, id, &Reply::default(), refusal.to_response());
+                return;
+            }
         }
         links.set_deadline(id, links.now().after(HEAD_MS));
     }
@@ -250,6 +265,10 @@ impl Handler for Server {
     fn on_close(&mut self, links: &mut Links, id: ConnId, why: Why) {
         debug!("{id} has ended: {why:?}");
         self.hall.detach(links, id);
+        if self.hall.session(id).is_counted() {
+            let peer = self.hall.session(id).peer();
+            self.hall.quotas.close(peer);
+        }
         *self.hall.session(id) = session::Session::default();
         self.tell_departures(links);
     }
@@ -291,9 +310,17 @@ impl Handler for Server {
         NO_ROOM
     }
 
-    fn admit(&mut self, links: &mut Links, _peer: SocketAddr, open: usize) -> Option<&'static [u8]> {
+    fn admit(&mut self, links: &mut Links, peer: SocketAddr, open: usize) -> Option<&'static [u8]> {
         if self.hall.admit_memory(links).is_err() {
             return Some(NO_MEMORY);
+        }
+        // Behind a proxy that says so first, nothing is known yet of whose it is.
+        if !self.hall.config.proxy_protocol {
+            let peer = Peer::of_socket(peer, &self.hall.config.trusted_proxies);
+            let now = links.now().as_millis();
+            if self.hall.quotas.check_open(peer, now).is_err() {
+                return Some(TOO_MANY);
+            }
         }
         let is_full = open >= self.hall.config.connections && !self.hall.end_idle(links);
         is_full.then_some(NO_ROOM)

@@ -118,6 +118,16 @@ impl Peer {
     pub fn is_local(self) -> bool {
         self.address().is_loopback() && !self.is_proxied
     }
+
+    /// What quotas count together: one IPv4 address, or the /64 that one IPv6 subscriber is given (RFC 6177).
+    /// Never 0.
+    pub fn quota_key(self) -> u64 {
+        match self.address() {
+            // Multicast, which is nobody's address, so no IPv6 network is taken for it.
+            IpAddr::V4(address) => 0xffff_ffff_0000_0000 | u64::from(address.to_bits()),
+            IpAddr::V6(address) => ((address.to_bits() >> 64) as u64).max(1),
+        }
+    }
 }
 
 impl Default for Peer {
@@ -238,5 +248,15 @@ mod tests {
         let hops = vec!["10.0.0.1"; FORWARDED_HOPS_MAX].join(", ");
         let fields = format!("X-Forwarded-For: 192.0.2.9, {hops}\r\n");
         assert_is(peer("10.0.0.2", &["10.0.0.0/8"], &fields), "10.0.0.1", false);
+    }
+
+    #[test]
+    fn quotas_see_networks_of_ipv6_and_addresses_of_ipv4() {
+        let key = |text: &str| Peer::of_proxy(SocketAddr::new(text.parse().unwrap(), 0)).quota_key();
+        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
+        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
+        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+        assert_eq!(key("192.0.2.1"), key("::ffff:192.0.2.1"));
+        assert_ne!(key("::1"), 0);
     }
 }

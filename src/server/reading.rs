@@ -49,6 +49,9 @@ impl Server {
             other => (other, None),
         };
         self.hall.check_channels(&params)?;
+        for channel in &params.channels {
+            self.hall.count_channel(links, channel)?;
+        }
         if reply.head_only {
             self.hall.answer_head_only(links, id, reply, transport);
             return Ok(());

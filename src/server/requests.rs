@@ -17,6 +17,7 @@ use super::Server;
 use super::app::{Ctx, Request};
 use super::hosts;
 use super::origin::{self, Verdict};
+use super::quota::Kind;
 use super::refusal::Refusal;
 use super::routes::Route;
 use super::session::{Reply, Stage};
@@ -76,7 +77,8 @@ impl Server {
         let verdict = origin::judge(head, &self.hall.config.origins);
         let reply = reply_to(head, &verdict);
         let request = self.request(id, head, body);
-        let answered = match self.judge(&verdict, &request) {
+        let judged = self.count_request(links, &request).and_then(|()| self.judge(&verdict, &request));
+        let answered = match judged {
             Ok(route) => self.carry_out(links, id, &reply, &verdict, &route, &request),
             Err(refusal) => Err(refusal),
         };
@@ -85,6 +87,24 @@ impl Server {
             Ok(None) => {}
             Err(refusal) => self.hall.answer(links, id, &reply, refusal.to_response()),
         }
+    }
+
+    /// Counts a request to its address, and a wrong key. Who shows the right one is not counted, unless its
+    /// address has shown too many wrong ones.
+    fn count_request(&mut self, links: &Links, request: &Request<'_>) -> Result<(), Refusal> {
+        let shown = self.hall.shown_key(request);
+        self.hall.caller = Some(request.peer);
+        if shown.is_some() {
+            self.hall.quotas.check(request.peer, Kind::Failure, links.now().as_millis())?;
+        }
+        if shown == Some(true) {
+            self.hall.caller = None;
+            return Ok(());
+        }
+        if shown == Some(false) {
+            self.hall.count(links, Kind::Failure)?;
+        }
+        self.hall.count(links, Kind::Request)
     }
 
     fn request<'a>(&mut self, id: ConnId, head: &'a Head<'a>, body: &'a [u8]) -> Request<'a> {

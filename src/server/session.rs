@@ -22,10 +22,12 @@
 //! construction.
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 
 use log::trace;
 
 use super::peer::Peer;
+use super::quota::Bucket;
 use crate::account::{self, ALLOCATION_BYTES, Part};
 use crate::limits::PROXY_HEADER_BYTES_MAX;
 use crate::wire::body::Decoder;
@@ -143,17 +145,22 @@ pub struct Session {
     /// Bytes that came too early. At most one read's worth: the link is paused while there are any.
     #[expect(clippy::box_collection, reason = "8 bytes in each of many idle sessions, against 24")]
     stash: Option<Box<Vec<u8>>>,
-    /// The client this connection speaks for, by its slot.
-    client: Option<u32>,
+    /// The client this connection speaks for: one more than its slot.
+    client: Option<NonZeroU32>,
     /// Whose connection it is. Behind a proxy it is another one's with each request, up to the last.
     peer: Peer,
+    /// It counts as one of its address.
+    is_counted: bool,
+    frames: Bucket,
+    commands: Bucket,
 }
 
 impl Session {
     /// A connection at its beginning. `owes_proxy` for one whose first bytes are a PROXY header.
     pub fn new(peer: Peer, owes_proxy: bool) -> Session {
         let state = if owes_proxy { State::Proxy(Box::default()) } else { State::Idle(0) };
-        let session = Session { state, stash: None, client: None, peer };
+        let mut session = Session::default();
+        (session.state, session.peer) = (state, peer);
         account::charge(Part::Sessions, session.held());
         session
     }
@@ -344,6 +351,34 @@ impl Session {
         self.change(|session| session.stash.take().map(|bytes| *bytes))
     }
 
+    /// Says whether it counts as one of its address.
+    pub fn set_counted(&mut self, is_counted: bool) {
+        self.is_counted = is_counted;
+    }
+
+    /// Whether it counts as one of its address.
+    pub fn is_counted(&self) -> bool {
+        self.is_counted
+    }
+
+    /// What it may still send: frames, and commands in them.
+    pub fn buckets(&mut self) -> (&mut Bucket, &mut Bucket) {
+        (&mut self.frames, &mut self.commands)
+    }
+
+    /// Of a message that is not whole, the mark that it was given first: `mark`, if that is now.
+    pub fn mark_message(&mut self, mark: u64) -> Option<u64> {
+        match &mut self.state {
+            State::Socket(reader) => reader.mark(mark),
+            _ => None,
+        }
+    }
+
+    /// An answer is due though nothing was asked.
+    pub fn begin_answer(&mut self) {
+        self.change(|session| session.go(State::Answering));
+    }
+
     /// Says whose connection it is.
     pub fn set_peer(&mut self, peer: Peer) {
         self.peer = peer;
@@ -364,12 +399,12 @@ impl Session {
 
     /// Makes this connection speak for a client, or for none.
     pub fn set_client(&mut self, client: Option<u32>) {
-        self.client = client;
+        self.client = client.and_then(|slot| NonZeroU32::new(slot + 1));
     }
 
     /// The client this connection speaks for.
     pub fn client(&self) -> Option<u32> {
-        self.client
+        self.client.map(|client| client.get() - 1)
     }
 
     /// Bytes that it holds for its peer: what came and is not whole, and what came too early.

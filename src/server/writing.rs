@@ -13,6 +13,7 @@ use super::command::Command;
 use super::hall::Hall;
 use super::object::Object;
 use super::params::{self, Position};
+use super::quota::Kind;
 use super::refusal::Refusal;
 use crate::hub::{Data, Once, Published};
 use crate::limits::{
@@ -109,6 +110,17 @@ impl Server {
                 self.hall.history(&channel, before.as_deref(), command.optional_number("limit")?)
             }
             "ping" => Ok(Object::new().number("at", links.wall())),
+            "login" => {
+                // A login shows a secret, perhaps; who tries one after the other has to wait.
+                if let Some(caller) = self.hall.caller {
+                    self.hall.quotas.check(caller, Kind::Failure, links.now().as_millis())?;
+                }
+                let answer = self.app.on_command(&mut Ctx { hall: &mut self.hall, links }, client, command);
+                if answer.as_ref().is_err_and(|refusal| matches!(refusal.status, 401 | 403 | 409)) {
+                    self.hall.count(links, Kind::Failure)?;
+                }
+                answer
+            }
             _ => self.app.on_command(&mut Ctx { hall: &mut self.hall, links }, client, command),
         }
     }
@@ -142,6 +154,7 @@ impl Server {
         // A second subscribe without a start must not skip what is still under way from the first.
         let is_subscribed = self.hall.hub.position_in(reader, &channel).is_some();
         if !(is_subscribed && position == Position::Now) {
+            self.hall.count_channel(links, &channel)?;
             let (start, is_lost) = self.hall.start_of(position);
             let id = self.hall.hub.subscribe(reader, &channel, start)?;
             if is_lost {
@@ -173,6 +186,7 @@ impl Server {
         let data = command.json("data")?;
         let key = command.optional_string("key")?;
         self.app.on_publish(&mut Ctx { hall: &mut self.hall, links }, client, &channel, &data)?;
+        self.hall.count_publish(links, &channel)?;
         let from = self.hall.user(client).map(str::to_owned);
         let published = match key {
             None => {
@@ -263,6 +277,12 @@ impl Hall {
             .array("messages", messages.iter().map(|message| message.json()))
             .boolean("more", more))
     }
+}
+
+/// The reply to a command that is not even looked at, but for whose reply it is.
+pub(super) fn refused(text: &str, refusal: Refusal) -> Object {
+    let reference = Command::parse(text).map(|command| command.reference().to_vec());
+    reply(&reference.unwrap_or(b"null".to_vec()), Err(refusal))
 }
 
 fn reply(reference: &[u8], answer: Result<Object, Refusal>) -> Object {

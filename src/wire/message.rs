@@ -116,6 +116,12 @@ impl Reader {
         found
     }
 
+    /// Of a message that is not whole, the mark that its owner gave it first: `mark`, if that is now. What a
+    /// mark means is the owner's affair.
+    pub fn mark(&mut self, mark: u64) -> Option<u64> {
+        self.part.as_mut().map(|part| *part.mark.get_or_insert(mark))
+    }
+
     /// Bytes that it holds for a message or a frame that is not whole.
     pub fn held(&self) -> usize {
         self.part.as_ref().map_or(0, |part| {
@@ -138,6 +144,8 @@ struct Part {
     message: Option<Message>,
     /// The payload of the control frame that is arriving.
     control: Vec<u8>,
+    /// See [`Reader::mark`]; the next message has none.
+    mark: Option<u64>,
 }
 
 /// Which half of a frame comes next.
@@ -237,7 +245,10 @@ impl Part {
             Opcode::Pong => Event::Pong(std::mem::take(&mut self.control)),
             Opcode::Continuation | Opcode::Text | Opcode::Binary if !frame.fin => return Ok(None),
             Opcode::Continuation | Opcode::Text | Opcode::Binary => match self.message.take() {
-                Some(message) => message.finish()?,
+                Some(message) => {
+                    self.mark = None;
+                    message.finish()?
+                }
                 // `open` lets no data frame pass without a message.
                 None => return Err(Offence::ContinuationOfNothing),
             },

@@ -1,0 +1,105 @@
+//! Manners: what a peer has to keep to beyond the protocol, and what becomes of one that does not.
+//!
+//! Here the acts are counted whose quotas `quota` keeps, a message that does not come to its end is given a
+//! deadline, and a full table finds somebody who only sits there. It knows no command and no route.
+
+use log::debug;
+
+use super::Server;
+use super::hall::Hall;
+use super::peer::Peer;
+use super::quota::Kind;
+use super::refusal::Refusal;
+use super::session::Stage;
+use crate::limits::{IDLE_LOOKS_MAX, MESSAGE_MS};
+use crate::reactor::{ConnId, Instant, Links, Why};
+use crate::wire::ws;
+
+impl Hall {
+    /// Counts a connection as one of its address, until it ends.
+    pub(super) fn count_connection(&mut self, links: &Links, id: ConnId, peer: Peer) -> Result<(), Refusal> {
+        let is_counted = self.quotas.open(peer, links.now().as_millis())?;
+        self.session(id).set_counted(is_counted);
+        Ok(())
+    }
+
+    /// Counts something that the caller does.
+    pub(super) fn count(&mut self, links: &Links, kind: Kind) -> Result<(), Refusal> {
+        self.caller.map_or(Ok(()), |caller| self.quotas.take(caller, kind, links.now().as_millis()))
+    }
+
+    /// Counts a channel that the caller opens, if it does.
+    pub(super) fn count_channel(&mut self, links: &Links, channel: &str) -> Result<(), Refusal> {
+        if self.hub.find(channel).is_some() { Ok(()) } else { self.count(links, Kind::Channel) }
+    }
+
+    /// Counts a message that the caller publishes.
+    pub(super) fn count_publish(&mut self, links: &Links, channel: &str) -> Result<(), Refusal> {
+        self.count(links, Kind::Publish)?;
+        self.count_channel(links, channel)
+    }
+
+    /// A message has begun and is not whole. It has one deadline, however often a byte of it comes.
+    pub(super) fn mark_message(&mut self, links: &mut Links, id: ConnId) {
+        let now = links.now();
+        if self.session(id).mark_message(now.as_millis()) == Some(now.as_millis()) {
+            links.set_deadline(id, links.deadline(id).min(now.after(MESSAGE_MS)));
+        }
+    }
+
+    /// When the message that a WebSocket has begun must be whole.
+    pub(super) fn message_by(&mut self, links: &Links, id: ConnId) -> Instant {
+        let begun = self.session(id).mark_message(links.now().as_millis());
+        begun.map_or(Instant::NEVER, |begun| Instant::from_millis(begun).after(MESSAGE_MS))
+    }
+
+    /// Makes room in a full table: ends a connection that is between two requests, of some the one that has
+    /// been so for longest (RFC 9112, section 9.5). Whether there was one.
+    pub(super) fn end_idle(&mut self, links: &mut Links) -> bool {
+        let mut longest: Option<(Instant, ConnId)> = None;
+        let ids = links.iter_from(self.idle_hand).take(IDLE_LOOKS_MAX);
+        for id in ids {
+            self.idle_hand = id.slot() + 1;
+            // Idle connections all have as long to go from their last request on.
+            if links.is_open(id) && self.sessions[id.slot()].stage() == Stage::Idle && links.queued(id) == 0 {
+                let candidate = (links.deadline(id), id);
+                longest = Some(longest.map_or(candidate, |longest| longest.min(candidate)));
+            }
+        }
+        let found = longest.is_some();
+        if let Some((_, id)) = longest {
+            self.drop_connection(links, id, Why::Finished);
+        }
+        found
+    }
+}
+
+impl Server {
+    /// Counts a frame; who sends far too many is closed.
+    pub(super) fn admit_frame(&mut self, links: &mut Links, id: ConnId) -> bool {
+        let peer = self.hall.session(id).peer();
+        self.hall.caller = Some(peer);
+        if !self.hall.quotas.counts(peer) {
+            return true;
+        }
+        let now = links.now().as_millis();
+        let (frames, _) = self.hall.sessions[id.slot()].buckets();
+        if self.hall.quotas.frame(frames, now).is_ok() {
+            return true;
+        }
+        debug!("{id} sends too many frames");
+        let mut out = Vec::new();
+        ws::close_frame(ws::close::POLICY, "too many frames, slow down", &mut out);
+        self.hall.end_socket(links, id, out);
+        false
+    }
+
+    pub(super) fn admit_command(&mut self, links: &Links, id: ConnId) -> Result<(), Refusal> {
+        let peer = self.hall.session(id).peer();
+        if !self.hall.quotas.counts(peer) {
+            return Ok(());
+        }
+        let (_, commands) = self.hall.sessions[id.slot()].buckets();
+        self.hall.quotas.command(commands, links.now().as_millis())
+    }
+}
