@@ -448,7 +448,7 @@ fn no_secret_reaches_the_log() {
     use std::io::{BufRead, BufReader, Read};
     use std::process::{Command, Stdio};
     let mut child = Command::new(env!("CARGO_BIN_EXE_encke"))
-        .args(["--port", "0", "--log", "trace"])
+        .args(["--port", "0", "--log", "trace", "--host", "encke.test"])
         .env("ENCKE_PUBLISH_KEY", "SECRET-key")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

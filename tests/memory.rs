@@ -30,7 +30,7 @@ struct Program {
 impl Program {
     fn start(options: &[&str]) -> Program {
         let mut child = Command::new(env!("CARGO_BIN_EXE_encke"))
-            .args(["--port", "0"])
+            .args(["--port", "0", "--host", "encke.test"])
             .args(options)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
