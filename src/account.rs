@@ -70,7 +70,7 @@ pub fn held(part: Part) -> usize {
 }
 
 /// Bytes of an encoded message, made once and shared by all that hold them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image(Rc<[u8]>);
 
 impl Image {
