@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { root, until } from "../clients/server.mjs";
 
-export const SETTLE_MS = 45_000; // from the last message sent to the last one seen, behind the worst network
+// From the last message sent to the last one seen: a client waits up to 30 s before it tries a lost server again.
+export const SETTLE_MS = 75_000;
 export const LIBRARY = process.env.ENCKE_JS ?? `${root}src/web/encke.min.js`;
 
 export async function openClient(profile, base, options = {}) {
@@ -74,17 +75,26 @@ export async function burst(base, count, { from = 0, pauseMs = 0, ch = "lobby" }
   }
 }
 
-// Published by the page itself, all at once; waits until each has its reply. No timer of the page is in it: those
-// stand almost still in a tab that is behind another.
-export async function says(tab, ch, count, from = 0) {
-  await tab.evaluate((ch, count, from) => {
+// Published by the page itself, all at once. No timer of the page is in it: those stand almost still in a tab that
+// is behind another.
+export function speaks(tab, ch, count, from = 0) {
+  return tab.evaluate((ch, count, from) => {
     self.replies ??= [];
     for (let n = from; n < from + count; n++) c.publish(ch, n).then((reply) => { replies[n] = reply.id; });
   }, ch, count, from);
+}
+
+// Waits until each has its reply.
+export async function spoken(tab, count, from = 0) {
   await eventually(`${count} are said`, tab, (from, to) => {
     for (let n = from; n < to; n++) if (!replies[n]) return false;
     return true;
   }, from, from + count);
+}
+
+export async function says(tab, ch, count, from) {
+  await speaks(tab, ch, count, from);
+  await spoken(tab, count, from);
 }
 
 // The ids of what the page said.

@@ -22,8 +22,8 @@ import { SCRIPT_MS, within } from "./engines/process.mjs";
 import { launch as webkit } from "./engines/webkit.mjs";
 import { until } from "../clients/server.mjs";
 
-const LAUNCH_MS = 60_000;
-export const WAIT_MS = 30_000;
+const LAUNCH_MS = 90_000;
+export const WAIT_MS = 60_000;
 const KEYS = { Enter: "\uE007", Escape: "\uE00C", Tab: "\uE004" };
 
 const DRIVERS = { chromium, firefox, webkit };
@@ -32,6 +32,7 @@ export const ENGINES = Object.keys(DRIVERS);
 export async function launch(name) {
   const driver = await within(LAUNCH_MS, `${name} has started`, DRIVERS[name]());
   const profiles = new Set();
+  let opening = Promise.resolve(); // one tab after the other: at once, each would take as long as all of them
   return {
     name,
     version: driver.version,
@@ -44,9 +45,13 @@ export async function launch(name) {
         canGoOffline: !!one.offline,
         offline: one.offline,
         async open(url) {
-          const tab = new Tab(await one.open());
-          if (url) await tab.go(url);
-          return tab;
+          const mine = opening.then(async () => {
+            const tab = new Tab(await one.open());
+            if (url) await tab.go(url);
+            return tab;
+          });
+          opening = mine.catch(() => {});
+          return mine;
         },
         async close() {
           if (profiles.delete(one)) await one.close();

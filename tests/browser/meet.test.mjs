@@ -8,7 +8,7 @@ import { ENGINES, launch, WAIT_MS } from "./engines.mjs";
 import { LINKS, MARKUP, NAMES, SHAPES } from "./injections.mjs";
 
 const engines = process.env.ENCKE_ENGINES?.split(" ") ?? ENGINES;
-const TEST = { timeout: 180_000 };
+const TEST = { timeout: 300_000 };
 const PAIRS = [["chromium", "firefox"], ["webkit", "chromium"], ["firefox", "webkit"]]
   .filter((pair) => pair.every((name) => engines.includes(name)));
 

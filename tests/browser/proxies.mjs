@@ -9,8 +9,8 @@
 import http from "node:http";
 import net from "node:net";
 
-// Each has a loopback address of its own. A browser opens one WebSocket at a time to an address (RFC 6455, section
-// 4.1), so that one which is never answered would hold up all others.
+// Each has a loopback address of its own: a browser opens one WebSocket at a time to an address (RFC 6455, section
+// 4.1), so that one which is slow to open, or never answered, would hold up all others.
 let addresses = 0;
 const address = () => `127.0.0.${2 + addresses++ % 250}`;
 

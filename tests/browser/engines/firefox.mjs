@@ -19,10 +19,12 @@ const PREFERENCES = {
   "browser.topsites.contile.enabled": false,
   "datareporting.healthreport.uploadEnabled": false,
   "datareporting.policy.dataSubmissionEnabled": false,
+  "dom.ipc.processCount": 2, // not one for each tab
   "dom.ipc.processPrelaunch.enabled": false,
   "extensions.getAddons.cache.enabled": false,
   "extensions.systemAddon.update.enabled": false,
   "extensions.update.enabled": false,
+  "fission.autostart": false,
   "network.captive-portal-service.enabled": false,
   "network.connectivity-service.enabled": false,
   "network.dns.disablePrefetch": true,

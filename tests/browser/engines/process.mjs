@@ -6,9 +6,10 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 
-export const COMMAND_MS = 30_000; // for a driver to answer
-export const SCRIPT_MS = 60_000; // for a page, which may wait for something itself
-const START_MS = 30_000;
+// Generous, since a machine may be busy with much else; nothing waits longer than it has to.
+export const COMMAND_MS = 60_000; // for a driver to answer
+export const SCRIPT_MS = 90_000; // for a page, which may wait for something itself
+const START_MS = 60_000;
 const STOP_MS = 5_000;
 const SAID_CHARS_MAX = 20_000;
 
