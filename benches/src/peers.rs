@@ -220,7 +220,7 @@ impl Who {
             return Greeting { request: upgrade(path), then, status: b"HTTP/1.1 101" };
         }
         let accept = if wire == Wire::Sse { "Accept: text/event-stream\r\n" } else { "" };
-        let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n{accept}\r\n").into_bytes();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{accept}\r\n").into_bytes();
         Greeting { request, then: Vec::new(), status: b"HTTP/1.1 200" }
     }
 }
@@ -259,7 +259,7 @@ fn await_listener(running: Running) -> io::Result<Running> {
 /// An upgrade request as a browser's, without the fields that nobody looks at.
 pub fn upgrade(path: &str) -> Vec<u8> {
     format!(
-        "GET {path} HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     .into_bytes()
@@ -354,7 +354,8 @@ impl Publisher {
             return;
         }
         let path = if self.who == Who::Nchan { "/pub".to_owned() } else { format!("/publish/{channel}") };
-        let head = format!("POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Length: {}\r\n\r\n", text.len());
+        let head =
+            format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", text.len());
         self.out.extend_from_slice(head.as_bytes());
         self.out.extend_from_slice(text.as_bytes());
     }

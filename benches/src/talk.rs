@@ -54,7 +54,8 @@ impl Talk {
         let request = match kind {
             Kind::Echo => client_frame(tag::data(0, 0, 100).as_bytes()),
             Kind::Request => {
-                b"GET /healthz HTTP/1.1\r\nHost: bench\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n".to_vec()
+                b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"
+                    .to_vec()
             }
             Kind::Poll => first_poll(who),
             Kind::Handshake => upgrade(match who {
@@ -215,7 +216,7 @@ fn first_poll(who: Who) -> Vec<u8> {
         // As long as encke's, for it is read too.
         _ => "/poll?ch=bench&since=0badcafe-4711&sid=AAAAAAAAAAAAAAAAAAAAAA&wait=120",
     };
-    format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n").into_bytes()
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
 }
 
 /// The poll that follows an answer: after the cursor that it told.
@@ -228,12 +229,14 @@ fn next_poll(who: Who, answer: &[u8]) -> Option<Vec<u8>> {
     let request = match who {
         Who::Encke => {
             let (sid, cursor) = (between("\"sid\":\"", '"')?, between("\"cursor\":\"", '"')?);
-            format!("GET /poll?ch=bench&since={cursor}&sid={sid}&wait=120 HTTP/1.1\r\nHost: bench\r\n\r\n")
+            format!(
+                "GET /poll?ch=bench&since={cursor}&sid={sid}&wait=120 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            )
         }
         Who::Nchan => {
             let (modified, tag) = (between("Last-Modified: ", '\r')?, between("Etag: ", '\r')?);
             format!(
-                "GET /lp HTTP/1.1\r\nHost: bench\r\nIf-Modified-Since: {modified}\r\nIf-None-Match: {tag}\r\n\r\n"
+                "GET /lp HTTP/1.1\r\nHost: localhost\r\nIf-Modified-Since: {modified}\r\nIf-None-Match: {tag}\r\n\r\n"
             )
         }
         _ => return None,

@@ -124,6 +124,9 @@ pub(super) struct Link {
     pub(super) dropped: u32,
 }
 
+// Paid by every connection, busy or not; and a broadcast touches all of it for each reader.
+const _: () = assert!(size_of::<Option<Link>>() <= 96);
+
 impl Link {
     /// Whether all is written and nobody waits for that.
     pub(super) fn is_done(&self) -> bool {

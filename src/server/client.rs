@@ -80,6 +80,9 @@ pub struct Client {
     expires: Instant,
 }
 
+// Paid by every client, present or in its grace period.
+const _: () = assert!(size_of::<Option<Client>>() <= 48);
+
 /// All clients, under the slot numbers of their readers.
 #[derive(Debug, Default)]
 pub struct Clients {
