@@ -107,8 +107,8 @@ pub const READS_PER_LINK_MAX: usize = 4;
 /// Readers served between two rounds of writing: few enough for their links to stay in the cache.
 pub const FAN_OUT_BATCH_MAX: usize = 256;
 
-/// Connections written to in a turn. At three to four microseconds each this is the time for which a broadcast
-/// may delay all else: two milliseconds.
+/// Connections written to in a turn. At three to four microseconds each this is the time for which a
+/// broadcast may delay all else: two milliseconds.
 pub const FLUSHES_PER_TURN_MAX: usize = 512;
 
 /// Chunks handed to one system call. The kernel's own limit is 1,024 (IOV_MAX).
@@ -140,11 +140,8 @@ pub const LINGER_BYTES_MAX: u32 = 1024 * 1024;
 pub const STOP_MS: u64 = 1_000;
 
 const _: () = assert!(LINKS_MAX + REFUSALS_MAX + 4 < 1 << 20);
-const _: () = assert!(SLICES_PER_WRITE_MAX <= 1024);
-const _: () = assert!(FAN_OUT_BATCH_MAX <= FLUSHES_PER_TURN_MAX);
+const _: () = assert!(SLICES_PER_WRITE_MAX <= 1024 && FAN_OUT_BATCH_MAX <= FLUSHES_PER_TURN_MAX);
 const _: () = assert!(LINGER_AT_STOP_MS < LINGER_MS && LINGER_AT_STOP_MS < STOP_MS);
-const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX);
-
 const _: () = assert!(METHOD_BYTES_MAX + TARGET_BYTES_MAX < HEAD_BYTES_MAX);
 // The head scanner and the body decoder count in small integers.
 const _: () = assert!(HEAD_BYTES_MAX <= u32::MAX as usize);
@@ -203,7 +200,8 @@ pub const FANOUT_SLICE: usize = 64;
 /// has a budget to look at.
 pub const FANOUT_PASSED_OVER_MAX: usize = 256;
 
-/// Messages joined into one run for readers at the same position. Who is further behind takes one after the other.
+/// Messages joined into one run for readers at the same position. Who is further behind takes
+/// one after the other.
 pub const RUN_MESSAGES_MAX: usize = 64;
 
 /// Messages of a channel, the newest, that keep their images. Not fewer than a run has.
@@ -216,8 +214,7 @@ pub const FRESH_MS: u64 = 10_000;
 /// holds one.
 pub const RUN_BYTES_MAX: usize = 16 * 1024;
 
-const _: () = assert!(MESSAGE_BYTES_MAX < CHANNEL_BYTES_MAX);
-const _: () = assert!(CHANNEL_BYTES_MAX < LOG_BYTES_MAX);
+const _: () = assert!(MESSAGE_BYTES_MAX < CHANNEL_BYTES_MAX && CHANNEL_BYTES_MAX < LOG_BYTES_MAX);
 const _: () = assert!(PRESENCE_KEPT_MAX < CHANNEL_MESSAGES_MAX);
 const _: () = assert!(KEY_KEPT_MS >= 5 * 60 * 1000);
 
@@ -500,6 +497,5 @@ const _: () = assert!(3 * NICK_CHARS_MAX < CHANNEL_NAME_BYTES_MAX);
 const _: () = assert!(READERS_MAX < 1 << 30, "a client's slot shares a timer's key with two other bits");
 const _: () = assert!(HEARTBEAT_S_MAX <= u16::MAX as u64);
 const _: () = assert!(HIGH_WATER_BYTES < WRITE_BYTES_PER_LINK_MAX);
-const _: () = assert!(RETRY_MS_MIN < RETRY_MS_MAX);
-const _: () = assert!(RETRY_MS_MAX <= u32::MAX as u64);
+const _: () = assert!(RETRY_MS_MIN < RETRY_MS_MAX && RETRY_MS_MAX <= u32::MAX as u64);
 const _: () = assert!(IFRAME_PAD_BYTES_MIN <= PAD_BYTES_MAX);

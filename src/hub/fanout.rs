@@ -25,8 +25,9 @@ pub struct Due {
     /// The channel that has news.
     pub channel: ChannelId,
     /// If the reader reads this channel alone and needs no gap: it is to be told exactly the entries after
-    /// `.0` up to and with `.1`, at most `RUN_MESSAGES_MAX`, and may be behind still. All readers that are to be told the same have
-    /// the same two numbers, so they can be sent one image made from `messages`, each moved by `advance`.
+    /// `.0` up to and with `.1`, at most `RUN_MESSAGES_MAX`, and may be behind still.
+    /// All readers that are to be told the same have the same two numbers, so they can be sent one image
+    /// made from `messages`, each moved by `advance`.
     pub run: Option<(u64, u64)>,
 }
 
@@ -100,7 +101,8 @@ impl Hub {
         }
         let ring = &self.channels[channel.index()].ring;
         let is_whole = from.min(only.position) >= ring.floor() && to <= ring.latest();
-        // (Built with `encke_broken="order"` readers elsewhere get the run too, and the simulation must notice.)
+        // (Built with `encke_broken="order"` readers elsewhere get the run too, and the simulation must
+        // notice.)
         let is_same = cfg!(encke_broken = "order")
             || only.position < to && ring.after(only.position) == ring.after(from);
         if is_whole && is_same {

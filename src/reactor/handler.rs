@@ -5,7 +5,8 @@
 
 use std::net::SocketAddr;
 
-use super::link::{ConnId, Links, Why};
+use super::id::ConnId;
+use super::link::{Links, Why};
 
 /// A protocol: what happens when bytes come. The reactor calls it, never the other way round.
 ///

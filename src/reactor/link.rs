@@ -16,56 +16,15 @@
 //! ```
 
 use std::collections::VecDeque;
-use std::fmt;
 
 use slab::Slab;
 
+use super::id::{ConnId, SLOT_BITS};
 use super::outbox::{Chunk, Outbox};
 use super::time::Instant;
 use super::wheel::Wheel;
 use crate::account::{self, Part};
-use crate::limits::{DRAIN_MS, LINKS_MAX};
-
-/// Bits of a token that name the slot; the rest hold the generation, as many bits of it as a pointer has
-/// left.
-const SLOT_BITS: u32 = 20;
-
-const _: () = assert!(LINKS_MAX < 1 << SLOT_BITS);
-
-/// Names one connection, and never another one: a slot is used again, a generation is not.
-///
-/// A value that outlives its connection is harmless. Everything that takes one does nothing, or says so,
-/// when the connection has gone.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnId {
-    slot: u32,
-    generation: u32,
-}
-
-impl ConnId {
-    /// The slot, for tables kept in parallel with that of the links.
-    pub const fn slot(self) -> usize {
-        self.slot as usize
-    }
-
-    /// The value under which the kernel reports events of this connection. Never one of the three largest
-    /// values of a `usize`: those are the [`Io`](super::io::Io)'s own.
-    pub(super) const fn token(self) -> usize {
-        ((self.generation as usize) << SLOT_BITS) | self.slot as usize
-    }
-}
-
-impl fmt::Debug for ConnId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.slot, self.generation)
-    }
-}
-
-impl fmt::Display for ConnId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
+use crate::limits::DRAIN_MS;
 
 /// Where a connection is in its life. The arrows are drawn at the top of this file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,8 +103,8 @@ impl Link {
     }
 }
 
-/// Room in a link's outbox, taken up by [`Offer::send`]. It holds the link, so that who looks first and sends then
-/// finds it once: in a broadcast to thousands each look is a cache line.
+/// Room in a link's outbox, taken up by [`Offer::send`]. It holds the link, so that who looks first and sends
+/// then finds it once: in a broadcast to thousands each look is a cache line.
 #[derive(Debug)]
 pub struct Offer<'a> {
     id: ConnId,
@@ -348,8 +307,8 @@ impl Links {
         self.want_write(id);
     }
 
-    /// Room for one more chunk, if the connection is open, the kernel takes bytes and no more than `queued_max`
-    /// wait.
+    /// Room for one more chunk, if the connection is open, the kernel takes bytes and no more than
+    /// `queued_max` wait.
     pub fn offer(&mut self, id: ConnId, queued_max: usize) -> Option<Offer<'_>> {
         let Links { slots, dirty, .. } = self;
         let link = slots.get_mut(id.slot()).filter(|link| link.generation == id.generation)?;

@@ -22,28 +22,32 @@
 //! Read first: redis `ae.c` for the idea of work "before sleep"; epoll(7) on starvation.
 
 pub mod handler;
+mod id;
 pub mod io;
 pub mod link;
 pub mod outbox;
 pub mod time;
 pub mod wheel;
+mod write;
 
-use std::io::{Error, ErrorKind, IoSlice, Result};
+use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
 
 use log::{debug, warn};
 
 pub use self::handler::Handler;
+pub use self::id::ConnId;
 use self::io::{Io, Ready};
-pub use self::link::{ConnId, Links, Phase, Why};
-use self::link::{Link, Timer};
+use self::link::Timer;
+pub use self::link::{Links, Phase, Why};
 pub use self::outbox::Chunk;
 pub use self::time::Instant;
+use self::write::write_link;
 use crate::limits::{
     ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, DRAIN_MS, FAN_OUT_BATCH_MAX, FLUSHES_PER_TURN_MAX,
     LINGER_AT_STOP_MS, LINGER_BYTES_MAX, LINGER_MS, LINKS_READ_PER_TURN_MAX, READ_BUFFER_BYTES,
-    READ_BYTES_PER_TURN_MAX, READS_PER_LINK_MAX, REFUSALS_MAX, SLICES_PER_WRITE_MAX, STOP_MS,
-    WRITE_BYTES_PER_LINK_MAX, WRITE_BYTES_PER_TURN_MAX,
+    READ_BYTES_PER_TURN_MAX, READS_PER_LINK_MAX, REFUSALS_MAX, STOP_MS, WRITE_BYTES_PER_LINK_MAX,
+    WRITE_BYTES_PER_TURN_MAX,
 };
 
 /// The loop and all its connections.
@@ -475,32 +479,6 @@ impl<I: Io> Reactor<I> {
     /// The machine it runs on.
     pub fn io(&mut self) -> &mut I {
         &mut self.io
-    }
-}
-
-/// One system call for what waits on `link`, as much of it as one call may carry.
-fn write_link<I: Io>(io: &mut I, stream: &mut I::Stream, link: &mut Link, now: Instant) -> Result<usize> {
-    let written = match link.outbox.single() {
-        Some(bytes) => io.write(stream, &[IoSlice::new(bytes)]),
-        None => {
-            let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE_MAX];
-            let used = link.outbox.gather(&mut slices);
-            io.write(stream, &slices[..used])
-        }
-    };
-    match written {
-        Ok(count) => {
-            link.outbox.advance(count);
-            link.stuck = Instant::NEVER;
-            Ok(count)
-        }
-        Err(error) => {
-            if error.kind() == ErrorKind::WouldBlock {
-                link.writable = false;
-                link.stuck = link.stuck.min(now);
-            }
-            Err(error)
-        }
     }
 }
 

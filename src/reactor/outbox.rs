@@ -236,7 +236,7 @@ mod tests {
     fn the_account_follows_every_chunk() {
         let mut outbox = Outbox::default();
         for round in 0..200 {
-            outbox.push(Chunk::Owned(vec![0; 10].into()));
+            outbox.push(Chunk::Owned(vec![0; 10]));
             outbox.push(Chunk::Static(b"0123456789"));
             assert_eq!(account::held(Part::Outboxes), outbox.held(), "{round}");
         }
@@ -246,7 +246,7 @@ mod tests {
             assert_eq!(account::held(Part::Outboxes), outbox.held());
         }
         assert!(outbox.held() < full / 50, "one chunk does not keep the room of four hundred");
-        outbox.push(Chunk::Owned(vec![0; 10].into()));
+        outbox.push(Chunk::Owned(vec![0; 10]));
         drop(outbox);
         assert_eq!(account::held(Part::Outboxes), 0);
     }

@@ -17,6 +17,8 @@ use super::target;
 use crate::limits::{EMPTY_LINES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, METHOD_BYTES_MAX, TARGET_BYTES_MAX};
 
 pub use super::offence::Offence;
+pub use super::runs::{is_text_byte, is_token_byte};
+use super::runs::{ordinary_head, text_run};
 
 /// Finds the end of a request head in a buffer that grows.
 ///
@@ -199,8 +201,8 @@ pub struct Head<'b> {
     count: usize,
 }
 
-/// Where a field's name and value lie in the head: a quarter of what four pointers and lengths take, for a head
-/// is moved a few times on its way up.
+/// Where a field's name and value lie in the head: a quarter of what four pointers and lengths take, for a
+/// head is moved a few times on its way up.
 #[derive(Clone, Copy, Debug, Default)]
 struct Field {
     name: u16,
@@ -386,79 +388,6 @@ impl fmt::Debug for Head<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = target::Target::parse(self.path_and_query).path();
         write!(f, "{} {path} {:?}, {} fields", self.method, self.version, self.count)
-    }
-}
-
-/// Whether a byte may stand in a token: a method, a field name, a list member. RFC 9110, section 5.6.2.
-pub fn is_token_byte(byte: u8) -> bool {
-    /// One look instead of fifteen comparisons: this is asked for every byte of every name.
-    const TOKEN: [bool; 256] = {
-        let mut table = [false; 256];
-        let mut byte = 0_u8;
-        while byte < 128 {
-            table[byte as usize] = byte.is_ascii_alphanumeric();
-            byte += 1;
-        }
-        let others = b"!#$%&'*+-.^_`|~";
-        let mut at = 0;
-        while at < others.len() {
-            table[others[at] as usize] = true;
-            at += 1;
-        }
-        table
-    };
-    TOKEN[usize::from(byte)]
-}
-
-/// Whether a byte may stand in a field value: HTAB, space, visible and 8-bit characters. RFC 9110,
-/// section 5.5.
-pub fn is_text_byte(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
-}
-
-/// How many text bytes come first: eight at a time as long as all of them are visible or 8-bit characters, then
-/// one by one. (Left to the compiler, the same loop over blocks stays a loop over bytes.)
-fn text_run(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const TOPS: u64 = ONES << 7;
-    // "Is any byte less than n, is any byte equal to n" of Anderson, Bit Twiddling Hacks.
-    let is_text = |word: &&[u8; 8]| {
-        let word = u64::from_ne_bytes(**word);
-        let below_space = word.wrapping_sub(ONES * 0x20) & !word;
-        let apart_from_del = word ^ (ONES * 0x7f);
-        let is_del = apart_from_del.wrapping_sub(ONES) & !apart_from_del;
-        (below_space | is_del) & TOPS == 0
-    };
-    let (words, _) = bytes.as_chunks::<8>();
-    let run = words.iter().take_while(is_text).count() * 8;
-    run + bytes[run..].iter().take_while(|&&byte| is_text_byte(byte)).count()
-}
-
-/// The length of a head that is here whole and has nothing odd in it: the scanner's answer to nearly every
-/// head, a line at a time instead of a byte. `None` says nothing; the scanner then looks at every byte, and it
-/// alone names offences.
-fn ordinary_head(bytes: &[u8]) -> Option<usize> {
-    let method = bytes.iter().take(METHOD_BYTES_MAX + 1).position(|&byte| !is_token_byte(byte))?;
-    if method == 0 || bytes[method] != b' ' {
-        return None;
-    }
-    let mut at = method + 1;
-    let line = text_run(&bytes[at..]);
-    let target = bytes[at..at + line].iter().position(|&byte| byte == b' ')?;
-    if target >= TARGET_BYTES_MAX {
-        return None;
-    }
-    at += line;
-    loop {
-        if bytes.get(at..at + 2)? != b"\r\n" {
-            return None;
-        }
-        at += 2;
-        match bytes.get(at)? {
-            b'\r' => return (*bytes.get(at + 1)? == b'\n').then_some(at + 2),
-            b' ' | b'\t' => return None,
-            _ => at += text_run(&bytes[at..]),
-        }
     }
 }
 

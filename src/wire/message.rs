@@ -342,7 +342,8 @@ fn event_of(is_text: bool, payload: Vec<u8>) -> Result<Event, Offence> {
     String::from_utf8(payload).map(Event::Text).map_err(|_| Offence::NotUtf8)
 }
 
-/// A message that is here whole in one frame, as nearly all are, and how many octets it took. It needs nothing
+/// A message that is here whole in one frame, as nearly all are, and how many octets it took. It needs
+/// nothing
 /// kept. `None` says nothing: the longer way then finds out what is missing or wrong.
 fn whole_message(input: &[u8], bytes_max: u32) -> Option<(Event, usize)> {
     let (header, start) = FrameHeader::parse(input).ok()??;

@@ -12,6 +12,7 @@ pub mod offence;
 pub mod poll;
 pub mod proxy;
 pub mod response;
+mod runs;
 pub mod script;
 pub mod sse;
 pub mod target;

@@ -1,0 +1,41 @@
+//! One write: from an outbox to its socket.
+//!
+//! It knows no turn and no budget; the reactor's flush phase does.
+
+use std::io::{ErrorKind, IoSlice, Result};
+
+use super::io::Io;
+use super::link::Link;
+use super::time::Instant;
+use crate::limits::SLICES_PER_WRITE_MAX;
+
+/// One system call for what waits on `link`, as much of it as one call may carry.
+pub(super) fn write_link<I: Io>(
+    io: &mut I,
+    stream: &mut I::Stream,
+    link: &mut Link,
+    now: Instant,
+) -> Result<usize> {
+    let written = match link.outbox.single() {
+        Some(bytes) => io.write(stream, &[IoSlice::new(bytes)]),
+        None => {
+            let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE_MAX];
+            let used = link.outbox.gather(&mut slices);
+            io.write(stream, &slices[..used])
+        }
+    };
+    match written {
+        Ok(count) => {
+            link.outbox.advance(count);
+            link.stuck = Instant::NEVER;
+            Ok(count)
+        }
+        Err(error) => {
+            if error.kind() == ErrorKind::WouldBlock {
+                link.writable = false;
+                link.stuck = link.stuck.min(now);
+            }
+            Err(error)
+        }
+    }
+}
