@@ -144,8 +144,7 @@ const _: () = assert!(SLICES_PER_WRITE_MAX <= 1024 && FAN_OUT_BATCH_MAX <= FLUSH
 const _: () = assert!(LINGER_AT_STOP_MS < LINGER_MS && LINGER_AT_STOP_MS < STOP_MS);
 const _: () = assert!(METHOD_BYTES_MAX + TARGET_BYTES_MAX < HEAD_BYTES_MAX);
 // The head scanner and the body decoder count in small integers.
-const _: () = assert!(HEAD_BYTES_MAX <= u32::MAX as usize);
-const _: () = assert!(CHUNK_LINE_BYTES_MAX < u16::MAX as usize);
+const _: () = assert!(HEAD_BYTES_MAX <= u32::MAX as usize && CHUNK_LINE_BYTES_MAX < u16::MAX as usize);
 const _: () = assert!(TRAILER_BYTES_MAX < u16::MAX as usize);
 
 // The hub. All of these are defaults of `hub::Bounds`, which the program may be told otherwise.

@@ -17,7 +17,7 @@
 //! | `memory` | how much is held, and what gives way |
 //! | `client` | who reads and writes, across connections |
 //! | `requests`, `routes`, `params`, `origin`, `hosts` | what is asked for, and whether this page may |
-//! | `peer`, `quota`, `manners` | whose connection it is, behind however many proxies, and how much they may do |
+//! | `peer`, `quota`, `manners` | whose connection it is, behind any proxies, and how much they may do |
 //! | `frames` | what a WebSocket's messages are answered with |
 //! | `reading`, `delivery`, `transport` | down: how reading begins, what is sent, in which form |
 //! | `probe` | whether a proxy lets a stream through |
