@@ -113,8 +113,7 @@ fn same_seed_same_bytes() {
 }
 
 /// The program is broken on purpose: its loop forgets a readable link whose budget is spent, a gap is told to
-/// nobody, a run of messages goes to readers that stand elsewhere, nobody has a grace period. If no run fails, the
-/// checks are blind.
+/// nobody, nobody has a grace period. If no run fails, the checks are blind.
 #[test]
 #[cfg(encke_broken)]
 fn a_broken_program_is_found() {

@@ -101,10 +101,7 @@ impl Hub {
         }
         let ring = &self.channels[channel.index()].ring;
         let is_whole = from.min(only.position) >= ring.floor() && to <= ring.latest();
-        // (Built with `encke_broken="order"` readers elsewhere get the run too, and the simulation must
-        // notice.)
-        let is_same = cfg!(encke_broken = "order")
-            || only.position < to && ring.after(only.position) == ring.after(from);
+        let is_same = only.position < to && ring.after(only.position) == ring.after(from);
         if is_whole && is_same {
             only.position = to;
         }
