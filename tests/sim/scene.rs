@@ -445,8 +445,14 @@ impl Scene {
                 }
             }
             Heard::CloseFrame(code) => {
-                let line = &self.lines[place];
-                assert!(line.bye || line.ending, "a close frame out of nothing: {code:?} {line:?}");
+                // The clock may jump past the deadline of a message that is not whole; the reader comes back.
+                let is_late = code == Some(1008) && !self.healed;
+                let line = &mut self.lines[place];
+                assert!(
+                    line.bye || line.ending || is_late,
+                    "a close frame out of nothing: {code:?} {line:?}"
+                );
+                line.ending |= is_late;
             }
             Heard::Cut(what) => {
                 // Only one that does not read for long, or the end of the program, cuts an answer off.
