@@ -98,6 +98,20 @@ pub trait App {
         Ok(())
     }
 
+    /// A client shows its sid again: `request` is one to read, or to send commands. It may come from another
+    /// address than the last.
+    ///
+    /// # Errors
+    /// A refusal is the answer to the request. The client stays as it was.
+    fn on_return(
+        &mut self,
+        _ctx: &mut Ctx<'_>,
+        _client: ClientId,
+        _request: &Request<'_>,
+    ) -> Result<(), Refusal> {
+        Ok(())
+    }
+
     /// A message came that is no command: any on a WebSocket of an application's own
     /// ([`Config::comet`](super::Config::comet) off), binary ones elsewhere.
     fn on_message(&mut self, ctx: &mut Ctx<'_>, client: ClientId, _message: Message<'_>) {
@@ -275,7 +289,7 @@ impl Ctx<'_> {
         self.hall.clients.is_present(client)
     }
 
-    /// The address a client reads from. None between two polls, and for a client that has gone.
+    /// The address a client reads from, or read from last. None for one that has gone.
     pub fn peer(&self, client: ClientId) -> Option<IpAddr> {
         self.hall.peer(client)
     }

@@ -12,6 +12,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::peer::Peer;
 use super::transport::Transport;
 use crate::hub::ReaderId;
 use crate::reactor::{ConnId, Instant};
@@ -70,6 +71,8 @@ pub struct Client {
     pub reader: ReaderId,
     /// How it reads now, or how it did last.
     pub transport: Transport,
+    /// From where.
+    pub peer: Peer,
     /// Seconds between two heartbeats on its stream.
     pub heartbeat_s: u16,
     /// A timer for its end is in the wheel already.
@@ -81,7 +84,7 @@ pub struct Client {
 }
 
 // Paid by every client, present or in its grace period.
-const _: () = assert!(size_of::<Option<Client>>() <= 48);
+const _: () = assert!(size_of::<Option<Client>>() <= 64);
 
 /// All clients, under the slot numbers of their readers.
 #[derive(Debug, Default)]
@@ -97,6 +100,7 @@ impl Clients {
         &mut self,
         reader: ReaderId,
         transport: Transport,
+        peer: Peer,
         entropy: &mut dyn FnMut(&mut [u8]),
     ) -> ClientId {
         let slot = reader.slot();
@@ -115,6 +119,7 @@ impl Clients {
             secret,
             reader,
             transport,
+            peer,
             heartbeat_s: 0,
             armed: false,
             conn: None,
@@ -226,7 +231,9 @@ mod tests {
     use super::*;
 
     fn insert(clients: &mut Clients, slot: u32) -> ClientId {
-        clients.insert(ReaderId::at(slot), Transport::Poll, &mut |bytes| bytes.fill(slot as u8 + 1))
+        clients.insert(ReaderId::at(slot), Transport::Poll, Peer::default(), &mut |bytes| {
+            bytes.fill(slot as u8 + 1)
+        })
     }
 
     #[test]
@@ -274,6 +281,6 @@ mod tests {
 
     #[test]
     fn a_client_is_small() {
-        assert!(size_of::<Option<Client>>() <= 56, "{}", size_of::<Option<Client>>());
+        assert!(size_of::<Option<Client>>() <= 64, "{}", size_of::<Option<Client>>());
     }
 }

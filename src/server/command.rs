@@ -93,6 +93,11 @@ impl<'a> Command<'a> {
         self.members.get(name).map(|raw| raw.get()).filter(|text| *text != "null")
     }
 
+    /// Whether there is such a member, though it be null.
+    pub fn has(&self, name: &str) -> bool {
+        self.members.contains_key(name)
+    }
+
     /// A member of any kind, as canonical JSON.
     ///
     /// # Errors

@@ -233,11 +233,16 @@ impl Hall {
     }
 
     /// A new client, with a reader of its own.
-    pub(super) fn admit(&mut self, links: &Links, transport: Transport) -> Result<ClientId, Refusal> {
+    pub(super) fn admit(
+        &mut self,
+        links: &Links,
+        transport: Transport,
+        peer: Peer,
+    ) -> Result<ClientId, Refusal> {
         self.admit_memory(links)?;
         self.count(links, Kind::Client)?;
         let reader = self.hub.join()?;
-        Ok(self.clients.insert(reader, transport, &mut *self.entropy))
+        Ok(self.clients.insert(reader, transport, peer, &mut *self.entropy))
     }
 
     /// The client speaks over `id` from now on.
@@ -411,8 +416,7 @@ impl Hall {
     }
 
     pub(super) fn peer(&self, client: ClientId) -> Option<IpAddr> {
-        let (id, _) = self.clients.line(client)?;
-        Some(self.sessions[id.slot()].reader().address())
+        self.clients.get(client).map(|client| client.peer.address())
     }
 
     pub(super) fn set_user(&mut self, client: ClientId, user: Option<&str>) {

@@ -10,7 +10,6 @@ use super::client::ClientId;
 use super::hall::Hall;
 use super::object::Object;
 use super::params::{Params, Position};
-use super::peer::Peer;
 use super::refusal::Refusal;
 use super::session::{Held, Reply};
 use super::transport::Transport;
@@ -59,7 +58,7 @@ impl Server {
         let (client, gaps) = self.enter(links, transport, &params, request)?;
 
         if transport.is_poll() {
-            self.hall.begin_poll(links, id, client, reply, request.peer, transport, &params, &gaps);
+            self.hall.begin_poll(links, id, client, reply, transport, &params, &gaps);
             return Ok(());
         }
         let mut out = Vec::with_capacity(1024);
@@ -91,7 +90,7 @@ impl Server {
     ) -> Result<(), Refusal> {
         let upgrade = self.hall.upgrade(request, &self.hall.config.subprotocols)?;
         let transport = Transport::Raw(upgrade.window());
-        let client = self.hall.admit(links, transport)?;
+        let client = self.hall.admit(links, transport, request.peer)?;
         self.greet(links, client, &Request { subprotocol: upgrade.subprotocol, ..*request })?;
         let mut out = Vec::new();
         let reader = upgrade.begin(self.hall.config.message_bytes, &mut out);
@@ -116,7 +115,11 @@ impl Server {
         request: &Request<'_>,
     ) -> Result<(ClientId, Vec<Object>), Refusal> {
         if let Some(client) = params.sid.and_then(|sid| self.hall.clients.find(&sid)) {
+            self.app.on_return(&mut Ctx { hall: &mut self.hall, links }, client, request)?;
             self.permit(links, client, params)?;
+            if let Some(held) = self.hall.clients.get_mut(client) {
+                held.peer = request.peer;
+            }
             // One client, one connection: the older one is told that it was replaced. That may answer a poll
             // with what there is for it, so it comes before the new place in the log is taken.
             if let Some((old, _)) = self.hall.clients.line(client) {
@@ -124,7 +127,7 @@ impl Server {
             }
             return Ok((client, self.hall.set_channels(client, params)?));
         }
-        let client = self.hall.admit(links, transport)?;
+        let client = self.hall.admit(links, transport, request.peer)?;
         self.greet(links, client, request)?;
         let entered =
             self.permit(links, client, params).and_then(|()| self.hall.set_channels(client, params));
@@ -247,13 +250,12 @@ impl Hall {
         id: ConnId,
         client: ClientId,
         reply: &Reply,
-        peer: Peer,
         transport: Transport,
         params: &Params,
         gaps: &[Object],
     ) {
         let callback = (transport == Transport::Jsonp).then(|| params.callback.clone());
-        let held = Held { reply: reply.clone(), peer, callback };
+        let held = Held { reply: reply.clone(), callback };
         let is_behind = self.reader(client).is_some_and(|reader| self.hub.is_behind(reader));
         // Without a cursor there is nothing to wait after, without a channel nothing to wait for: the answer
         // is the cursor, or the sid, to go on from.

@@ -160,7 +160,7 @@ impl Server {
             _ if request.method() == "OPTIONS" => origin::preflight(verdict, route, request).map(Some),
             Route::Read(transport) => self.read(links, id, reply, *transport, request).map(|()| None),
             Route::Probe => self.hall.begin_probe(links, id, reply, request).map(|()| None),
-            Route::Send => self.send(links, &request.target, request.body).map(Some),
+            Route::Send => self.send(links, request).map(Some),
             _ if route.is_back_end() => self.hall.back_end(links, route, request).map(Some),
             _ => Ok(Some(Response::text(200, "ok\n"))),
         }

@@ -87,8 +87,6 @@ pub struct Reply {
 pub struct Held {
     /// How to frame it.
     pub reply: Reply,
-    /// Who asked.
-    pub peer: Peer,
     /// The function to call with it, for JSONP.
     pub callback: Option<String>,
 }
@@ -389,14 +387,6 @@ impl Session {
         self.peer
     }
 
-    /// Who reads over it: of a poll that is held, whoever asked.
-    pub fn reader(&self) -> Peer {
-        match &self.state {
-            State::Held(held) => held.peer,
-            _ => self.peer,
-        }
-    }
-
     /// Makes this connection speak for a client, or for none.
     pub fn set_client(&mut self, client: Option<u32>) {
         self.client = client.and_then(|slot| NonZeroU32::new(slot + 1));
@@ -550,11 +540,7 @@ mod tests {
     fn held_is_released_once() {
         let mut session = Session::default();
         head_of(&mut session, &mut &GET[..]);
-        session.hold(Held {
-            reply: Reply { keep_alive: true, ..Reply::default() },
-            peer: Peer::default(),
-            callback: None,
-        });
+        session.hold(Held { reply: Reply { keep_alive: true, ..Reply::default() }, callback: None });
         assert!(session.release().is_some());
         assert!(session.release().is_none());
         assert_eq!(session.stage(), Stage::Idle);

@@ -6,7 +6,7 @@
 use serde_json::value::RawValue;
 
 use super::Server;
-use super::app::{Ctx, Kept};
+use super::app::{Ctx, Kept, Request};
 use super::client::ClientId;
 use super::client::Sid;
 use super::command::Command;
@@ -26,14 +26,10 @@ use crate::wire::target::Target;
 
 impl Server {
     /// `POST /send`: one command or an array of them, for the client that `sid` names.
-    pub(super) fn send(
-        &mut self,
-        links: &mut Links,
-        target: &Target<'_>,
-        body: &[u8],
-    ) -> Result<Response, Refusal> {
-        let client = self.sender(target)?;
-        let text = std::str::from_utf8(body).map_err(|_| not_json("it is not UTF-8"))?;
+    pub(super) fn send(&mut self, links: &mut Links, request: &Request<'_>) -> Result<Response, Refusal> {
+        let client = self.sender(&request.target)?;
+        self.app.on_return(&mut Ctx { hall: &mut self.hall, links }, client, request)?;
+        let text = std::str::from_utf8(request.body).map_err(|_| not_json("it is not UTF-8"))?;
         if !text.trim_start().starts_with('[') {
             let reply = self.command(links, client, text);
             return Ok(Response::json(200, reply.into_bytes()));
