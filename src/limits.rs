@@ -3,6 +3,10 @@
 //! A bound that a command line may change is a default here and says so. Relations that other code
 //! relies on are asserted at compile time, below the bounds that they relate.
 
+mod chat;
+
+pub use self::chat::*;
+
 /// Bytes of one request head, request line and all field lines, up to and with the empty line. Ten times
 /// what a browser with many cookies sends; a head is the one thing a peer makes us hold before we know it.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -421,71 +425,6 @@ const _: () = assert!(MEMORY_STEP_SHARE > MEMORY_FULL_SHARE && MEMORY_FULL_SHARE
 const _: () = assert!(LOG_BYTES_MAX <= MEMORY_DEFAULT / MEMORY_LOG_SHARE);
 // What one read and its answers may take before anyone looks again.
 const _: () = assert!(MEMORY_MIN / MEMORY_FULL_SHARE >= READ_BUFFER_BYTES);
-
-// The chat.
-
-/// Characters of a nick. It must fit into an inbox's channel name, behind `@` and in UTF-8.
-pub const NICK_CHARS_MAX: usize = 32;
-
-/// Names that are somebody's, used or not.
-pub const NAMES_MAX: usize = 20_000;
-
-/// Milliseconds for which a person who is typing need not be told of again.
-pub const TYPING_MS: u64 = 2_000;
-
-/// Clients of one name at a time: the tabs and devices of a person, and no crowd that must be searched.
-pub const TABS_MAX: usize = 256;
-
-/// People in an answer to `people`, and users in the list for moderators. Nobody reads on.
-pub const PEOPLE_LISTED_MAX: usize = 1_000;
-
-/// Rooms in an answer to `rooms`.
-pub const ROOMS_LISTED_MAX: usize = 200;
-
-/// Channels up to which the list of rooms is made anew for each who asks.
-pub const ROOMS_FRESH_MAX: usize = 1_000;
-
-/// Milliseconds for which a list of rooms that took longer serves everybody.
-pub const ROOMS_FRESH_MS: u64 = 1_000;
-
-/// Rooms that a notice is published to, those with the most readers.
-pub const NOTICE_ROOMS_MAX: usize = 1_000;
-
-/// Pairs of reader and author, or reader and room, of which it is remembered how far was read: some three
-/// megabytes.
-pub const RECEIPTS_MAX: usize = 16_384;
-
-/// Users of a room up to which it is told who has read what. Everyone telling everyone makes n² events.
-pub const RECEIPT_ROOM_MAX: usize = 32;
-
-/// Bytes by which the copy of a private message may be longer than the message: a nick with every character
-/// escaped, an id, and the names of three members.
-pub const COPY_BYTES: usize = 1_024;
-
-/// Names that are muted, names that are banned and networks that are banned, each.
-pub const SENTENCES_MAX: usize = 10_000;
-
-/// Seconds that a mute or a ban may last: ten years, so that no sum of times runs over.
-pub const SENTENCE_S_MAX: u64 = 10 * 365 * 86_400;
-
-/// Bytes of a picture, unless the command line says otherwise: one that a page has made small enough for a
-/// screen.
-pub const PICTURE_BYTES_DEFAULT: usize = 512 * 1024;
-
-/// Bytes of all pictures that are kept, unless the command line says otherwise.
-pub const PICTURES_BYTES_DEFAULT: usize = 32 * 1024 * 1024;
-
-/// Pictures that are kept, however small.
-pub const PICTURES_MAX: usize = 4_096;
-
-/// One person's pictures may take one part in this many of the room for all.
-pub const PICTURE_SHARE: usize = 4;
-
-/// Pixels of a picture. A browser that shows it needs four bytes for each, however few it was sent as.
-pub const PICTURE_PIXELS_MAX: u64 = 40_000_000;
-
-/// Bytes counted for a picture beyond its own: its name, its owner's, their places in two tables.
-pub const PICTURE_OVERHEAD_BYTES: usize = 256;
 
 const _: () = assert!(COPY_BYTES < MESSAGE_BYTES_MAX);
 const _: () =

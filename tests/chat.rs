@@ -648,3 +648,153 @@ fn the_laboratory_is_told_how_long_a_request_was() {
     assert_eq!(answer.json(), json!({"bytes": request.len()}), "and nothing of what it said");
     assert_eq!(answer.header("cache-control"), Some("no-store"));
 }
+
+#[test]
+fn nobody_says_what_the_server_says() {
+    let server = serve(|_| {});
+    for way in WAYS {
+        let mut stranger = writer(&server, way, "ch=lobby");
+        let mut eve = person(&server, way, if way == Way::Sse { "eve" } else { "wes" });
+        for data in [
+            json!({"notice": "Log in again at http://evil.example", "nonce": "n"}),
+            json!({"cleared": true}),
+            json!({"text": "x", "deletes": "00000000-1"}),
+        ] {
+            for who in [&mut stranger, &mut eve] {
+                assert_eq!(who.refused(json!({"op": "publish", "ch": "lobby", "data": data})), "reserved");
+            }
+        }
+        let inbox = if way == Way::Sse { "@eve" } else { "@wes" };
+        for data in
+            [json!({"receipt": "read", "ch": inbox, "id": "x"}), json!({"to": "bob", "id": "x", "data": 1})]
+        {
+            assert_eq!(eve.refused(json!({"op": "publish", "ch": inbox, "data": data})), "reserved");
+        }
+        stranger.ok(json!({"op": "publish", "ch": "lobby", "data": {"text": "notice", "to": "all"}}));
+    }
+    assert_eq!(kept(&server, "lobby").len(), WAYS.len(), "plain words are anybody's");
+}
+
+#[test]
+fn one_types_where_one_reads() {
+    let server = serve(|_| {});
+    for way in WAYS {
+        let mut ann = writer(&server, way, "ch=lobby");
+        ann.login(if way == Way::Sse { "ann" } else { "amy" });
+        for room in ["tea".to_owned(), "x".repeat(60_000)] {
+            assert_eq!(ann.refused(json!({"op": "typing", "ch": room})), "subscribe_first");
+        }
+        ann.ok(json!({"op": "typing", "ch": "lobby"}));
+    }
+}
+
+/// Somebody at an address, who polls and sends as whom a proxy says.
+struct Caller<'a> {
+    server: &'a Running,
+    fields: String,
+    sid: String,
+}
+
+impl Caller<'_> {
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Response {
+        self.server.connect().ask(method, path, &self.fields, body.to_string().as_bytes())
+    }
+
+    fn send(&self, command: &Value) -> Response {
+        self.ask("POST", &format!("/send?sid={}", self.sid), command)
+    }
+
+    /// The code of the refusal, or nothing.
+    fn code(&self, command: &Value) -> Value {
+        self.send(command).json()["error"]["code"].take()
+    }
+}
+
+/// A server behind a trusted proxy.
+fn behind_a_proxy() -> Running {
+    serve(|config| {
+        config.trusted_proxies.push(encke::server::Network::parse("127.0.0.1").expect("an address"));
+        config.publish_key = Some("s3cret".to_owned());
+    })
+}
+
+/// Somebody between two polls.
+fn caller<'a>(server: &'a Running, address: &str) -> Caller<'a> {
+    let fields = format!("X-Forwarded-For: {address}\r\n");
+    let mut caller = Caller { server, fields, sid: String::new() };
+    let answer = server.connect().ask("GET", "/poll?ch=lobby&wait=0", &caller.fields, b"");
+    caller.sid = string(&answer.json()["sid"]);
+    caller
+}
+
+#[track_caller]
+fn keyed_order(server: &Running, action: &str, order: &Value) -> Value {
+    let fields = "Authorization: Bearer s3cret\r\n";
+    let path = format!("/admin/{action}");
+    let response = server.connect().ask("POST", &path, fields, order.to_string().as_bytes());
+    assert_eq!(response.status, 200, "{response:?}");
+    response.json()
+}
+
+#[test]
+fn a_ban_reaches_who_is_between_two_polls() {
+    let server = behind_a_proxy();
+    let mallory = caller(&server, "192.0.2.7");
+    assert_eq!(mallory.code(&json!({"op": "login", "nick": "mallory"})), Value::Null);
+    let other = caller(&server, "192.0.2.8");
+    let answer = keyed_order(&server, "ban", &json!({"user": "mallory", "seconds": 60}));
+    assert_eq!((&answer["addresses"], &answer["clients"]), (&json!(["192.0.2.7"]), &json!(1)));
+    is(&mallory.send(&json!({"op": "ping"})), 410, "unknown_sid");
+    is(&mallory.ask("GET", &format!("/poll?ch=lobby&sid={}", mallory.sid), &Value::Null), 403, "banned");
+    // Neither does the sid of another address help.
+    let moved = Caller { server: &server, fields: mallory.fields.clone(), sid: other.sid.clone() };
+    is(&moved.send(&json!({"op": "ping"})), 403, "banned");
+    is(&moved.ask("GET", &format!("/poll?ch=lobby&wait=0&sid={}", moved.sid), &Value::Null), 403, "banned");
+    is(&moved.ask("POST", &format!("/pictures?sid={}", moved.sid), &Value::Null), 403, "banned");
+    assert_eq!(other.code(&json!({"op": "ping"})), Value::Null, "it is as it was");
+}
+
+#[test]
+fn who_is_muted_is_silent_under_other_names_and_under_none() {
+    let server = behind_a_proxy();
+    let (mallory, bob) = (caller(&server, "192.0.2.7"), caller(&server, "192.0.2.7"));
+    let login = |nick: &str| json!({"op": "login", "nick": nick});
+    let publish = json!({"op": "publish", "ch": "lobby", "data": 1});
+    assert_eq!(mallory.code(&login("mallory")), Value::Null);
+    assert_eq!(bob.code(&login("bob")), Value::Null);
+    keyed_order(&server, "mute", &json!({"user": "mallory", "seconds": 60}));
+    let (tab, elsewhere) = (caller(&server, "192.0.2.7"), caller(&server, "192.0.2.8"));
+    assert_eq!(mallory.code(&publish), "muted");
+    assert_eq!(mallory.code(&login("mallory2")), "muted");
+    assert_eq!(tab.code(&publish), "muted");
+    assert_eq!(tab.code(&login("mallory2")), "muted");
+    assert_eq!(bob.code(&publish), Value::Null, "he had his name before");
+    assert_eq!(elsewhere.code(&publish), Value::Null);
+    assert_eq!(elsewhere.code(&login("carol")), Value::Null);
+    keyed_order(&server, "mute", &json!({"user": "mallory", "seconds": 0}));
+    assert_eq!(tab.code(&publish), Value::Null);
+}
+
+#[test]
+fn one_client_uses_up_no_names() {
+    let server = serve(|_| {});
+    let mut thief = writer(&server, Way::WebSocket, "ch=lobby");
+    for number in 0..encke::limits::NAMES_PER_CLIENT_MAX {
+        thief.login(&format!("z{number}"));
+    }
+    assert_eq!(thief.refused(json!({"op": "login", "nick": "one more"})), "too_many_names");
+    thief.ok(json!({"op": "publish", "ch": "lobby", "data": 1}));
+}
+
+#[test]
+fn names_that_look_alike_are_not_given_to_two() {
+    let server = serve(|_| {});
+    writer(&server, Way::WebSocket, "ch=lobby").login("Ann B");
+    let mut eve = writer(&server, Way::WebSocket, "ch=lobby");
+    for nick in ["Ann B\u{3164}", "Ann B\u{61c}", "Ann  B", "Ann\u{a0}B", "\u{410}nn B", "\u{2800}"] {
+        assert_eq!(eve.refused(json!({"op": "login", "nick": nick})), "bad_value", "{nick:?}");
+    }
+    for nick in ["\u{ff21}nn B", "ANN b"] {
+        assert_eq!(eve.refused(json!({"op": "login", "nick": nick})), "nick_taken", "{nick:?}");
+    }
+}

@@ -64,10 +64,14 @@ impl Chat {
         Ok(Object::new().number("clients", clients.len() as u64))
     }
 
-    /// `{"user","seconds","why"?}`: somebody may read, and not write.
+    /// `{"user","seconds","why"?}`: somebody may read, and not write. With them go strangers and newcomers of
+    /// the addresses that they are here from.
     fn mute(&mut self, ctx: &mut Ctx<'_>, order: &Command<'_>) -> Result<Object, Refusal> {
         let (nick, seconds) = (self.known(order)?, seconds(order)?);
         self.moderation.mute(&nick, seconds, ctx.now())?;
+        for address in self.addresses_of(ctx, &nick) {
+            self.moderation.hush(address, seconds, ctx.now())?;
+        }
         tell_why(ctx, &nick, order)?;
         Ok(Object::new())
     }
@@ -87,8 +91,7 @@ impl Chat {
             // A name may be kept from people before anybody has taken it.
             let nick = self.names.spelled(&nick).unwrap_or_default().to_owned();
             clients = self.clients_of(&nick);
-            let peers = clients.iter().filter_map(|client| ctx.peer(*client)).map(network);
-            addresses.extend(peers.filter(|address| !address.is_loopback()));
+            addresses = self.addresses_of(ctx, &nick);
             tell_why(ctx, &nick, order)?;
         }
         for address in &addresses {
@@ -165,6 +168,12 @@ impl Chat {
     fn known(&self, order: &Command<'_>) -> Result<String, Refusal> {
         let nick = order.string("user")?;
         self.names.spelled(&nick).map(str::to_owned).ok_or_else(super::no_such_user)
+    }
+
+    /// Where somebody is here from, but for this machine itself: behind a proxy that is everybody.
+    fn addresses_of(&self, ctx: &Ctx<'_>, nick: &str) -> BTreeSet<IpAddr> {
+        let peers = self.clients_of(nick).into_iter().filter_map(|client| ctx.peer(client));
+        peers.map(network).filter(|address| !address.is_loopback()).collect()
     }
 
     fn clients_of(&self, nick: &str) -> Vec<ClientId> {

@@ -27,11 +27,18 @@ use crate::server::{App, ClientId, Command, Ctx, Kept, Object, Refusal};
 /// What is left of a message that its author has deleted.
 const DELETED: &[u8] = br#"{"deleted":true}"#;
 
+/// What only the server says: in any channel, and in an inbox. A page acts on these, and `from` does not tell
+/// the server from a client without a name.
+const SERVERS: [&str; 3] = ["notice", "cleared", "deletes"];
+const SERVERS_IN_INBOX: [&str; 2] = ["receipt", "to"];
+
 impl Chat {
     /// Whether a client may write to a channel now, whatever it writes.
     pub(super) fn check_author(&self, ctx: &Ctx<'_>, client: ClientId, channel: &str) -> Result<(), Refusal> {
-        if let Some(user) = ctx.user(client) {
-            self.moderation.check_mute(user, ctx.now())?;
+        match (ctx.user(client), ctx.peer(client)) {
+            (Some(user), _) => self.moderation.check_mute(user, ctx.now())?,
+            (None, Some(address)) => self.moderation.check_stranger(address, ctx.now())?,
+            (None, None) => {}
         }
         let Some(owner) = channel.strip_prefix('@') else { return Ok(()) };
         user(ctx, client)?;
@@ -133,6 +140,17 @@ impl Chat {
     }
 }
 
+/// Whether a client may say that in a channel.
+///
+/// # Errors
+/// It would pass for something that the server said.
+pub(super) fn check_data(channel: &str, data: &[u8]) -> Result<(), Refusal> {
+    let in_inbox = if channel.starts_with('@') { &SERVERS_IN_INBOX[..] } else { &[] };
+    let Some(member) = member_of(data, SERVERS.iter().chain(in_inbox)) else { return Ok(()) };
+    let sentence = format!("Only the server says `{member}`; give this member of the data another name.");
+    Err(Refusal::new(403, "reserved", sentence))
+}
+
 /// The copy of a private message for its sender.
 fn copy_of(to: &str, message: &Kept) -> Object {
     Object::new().string("to", to).string("id", &message.id).raw("data", &message.data)
@@ -154,8 +172,16 @@ fn picture_of(data: &[u8]) -> Option<String> {
 
 /// A receipt is owed none: two clients that confirm everything would never be done.
 fn is_receipt(data: &[u8]) -> bool {
-    let members = std::str::from_utf8(data).ok().and_then(|text| Command::members(text).ok());
-    members.is_some_and(|members| ["receipt", "deletes"].iter().any(|name| members.json(name).is_ok()))
+    member_of(data, ["receipt", "deletes"].iter()).is_some()
+}
+
+/// The first of those names that data has a member of.
+fn member_of<'a>(data: &[u8], mut names: impl Iterator<Item = &'a &'static str>) -> Option<&'static str> {
+    if !data.starts_with(b"{") {
+        return None;
+    }
+    let members = Command::members(std::str::from_utf8(data).ok()?).ok()?;
+    names.find(|name| members.has(name)).copied()
 }
 
 #[cfg(test)]
@@ -182,5 +208,20 @@ mod tests {
         // Every byte of a nick may take six when it is quoted.
         let nick = "\"".repeat(crate::limits::NICK_CHARS_MAX * 3);
         assert!(copy_of(&nick, &message).as_bytes().len() <= 1 + COPY_BYTES);
+    }
+
+    #[test]
+    fn what_the_server_says_is_said_by_nobody_else() {
+        for data in [r#"{"notice":"x"}"#, r#"{"a":1,"cleared":true}"#, r#"{"deletes":null}"#] {
+            assert_eq!(check_data("lobby", data.as_bytes()).unwrap_err().code, "reserved");
+            assert_eq!(check_data("@ann", data.as_bytes()).unwrap_err().code, "reserved");
+        }
+        for data in [r#"{"receipt":"read"}"#, r#"{"to":"bob","id":"1","data":1}"#] {
+            assert_eq!(check_data("@ann", data.as_bytes()).unwrap_err().code, "reserved");
+            assert!(check_data("lobby", data.as_bytes()).is_ok(), "a room has none of these");
+        }
+        for data in [r#"{"text":"notice"}"#, r#"{"text":{"notice":1}}"#, r#""notice""#, r#"["notice"]"#] {
+            assert!(check_data("@ann", data.as_bytes()).is_ok(), "{data}");
+        }
     }
 }

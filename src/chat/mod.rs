@@ -7,7 +7,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `names` | who is called what, and that nobody takes another's name |
+//! | `names`, `nick` | who is called what, and that nobody takes another's name or one that looks like it |
 //! | `people` | who is here, looking or away |
 //! | `messages` | publishing, copies for the sender's other tabs, deletion, receipts |
 //! | `rooms` | the list of rooms |
@@ -20,6 +20,7 @@ mod image;
 mod messages;
 mod moderation;
 mod names;
+mod nick;
 mod people;
 mod pictures;
 mod receipts;
@@ -114,10 +115,14 @@ impl Chat {
         let nick = nick.trim();
         let secret = command.optional_string("secret")?;
         let avatar = command.optional_number("avatar")?.map(hue).transpose()?;
+        nick::check(nick)?;
         let spelled = self.names.spelled(nick).unwrap_or(nick);
-        self.moderation.check_name(spelled, ctx.now())?;
+        self.check_login(ctx, client, spelled)?;
         self.people.admit(spelled, client)?;
         let taken = self.names.take(client, nick, secret.as_deref(), |bytes| ctx.random(bytes))?;
+        if let Some(address) = ctx.peer(client).filter(|_| taken.is_new) {
+            self.moderation.count_newcomer(address, ctx.now());
+        }
         if let Some(freed) = taken.freed {
             ctx.clear(&inbox(&freed));
         }
@@ -131,6 +136,22 @@ impl Chat {
         let news = self.people.enter(&taken.nick, client, avatar);
         self.announce(ctx, &taken.nick, news);
         Ok(Object::new().string("user", &taken.nick).string("secret", &taken.secret))
+    }
+
+    /// Whether a client may be called that, be it for the first time or again.
+    fn check_login(&self, ctx: &Ctx<'_>, client: ClientId, nick: &str) -> Result<(), Refusal> {
+        let now = ctx.now();
+        self.moderation.check_name(nick, now)?;
+        // Who is muted does not speak under another name either.
+        if let Some(old) = ctx.user(client).filter(|old| *old != nick) {
+            self.moderation.check_mute(old, now)?;
+        }
+        match ctx.peer(client) {
+            Some(address) if self.names.spelled(nick).is_none() => {
+                self.moderation.check_newcomer(address, now)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// `away {away}`: this client is not looked at, or again.
@@ -197,7 +218,16 @@ impl Chat {
         self.check_author(ctx, client, &channel)?;
         let now = ctx.now();
         let is_recent = |(last, at): &(String, u64)| *last == channel && now - at < TYPING_MS;
-        if !self.typed.get(&client).is_some_and(is_recent) {
+        if self.typed.get(&client).is_some_and(is_recent) {
+            return Ok(Object::new());
+        }
+        // Only the name of a channel that is there is kept, so that nobody is made to keep any other.
+        let is_read = channel.starts_with('@') || ctx.subscriptions(client).contains(&channel);
+        if !is_read {
+            let sentence = "Subscribe to this room before you tell it that you are typing.";
+            return Err(Refusal::new(403, "subscribe_first", sentence));
+        }
+        if ctx.channel(&channel).is_some() {
             self.typed.insert(client, (channel.clone(), now));
             ctx.tell(&channel, &Object::event("typing").string("ch", &channel).string("user", &user));
         }
@@ -211,6 +241,7 @@ impl Chat {
             return Ok(self.pictures.answer(name));
         }
         check_method(request, "POST")?;
+        self.moderation.check_address(request.peer(), ctx.now())?;
         let sid = request.parameter("sid").ok_or_else(|| Refusal::missing("sid"))?;
         let owner = ctx.find(&sid).ok_or_else(|| {
             Refusal::new(
@@ -246,6 +277,10 @@ impl App for Chat {
         self.moderation.check_address(request.peer(), ctx.now())
     }
 
+    fn on_return(&mut self, ctx: &mut Ctx<'_>, _: ClientId, request: &Request<'_>) -> Result<(), Refusal> {
+        self.moderation.check_address(request.peer(), ctx.now())
+    }
+
     fn on_command(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -273,6 +308,7 @@ impl App for Chat {
         data: &[u8],
     ) -> Result<(), Refusal> {
         self.check_author(ctx, client, channel)?;
+        messages::check_data(channel, data)?;
         self.check_copy(ctx, channel, data)
     }
 

@@ -9,7 +9,9 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::limits::{SENTENCE_S_MAX, SENTENCES_MAX};
+use super::nick;
+use super::recent::Recent;
+use crate::limits::{NAME_NETWORKS_MAX, NAMES_MS, NAMES_PER_NETWORK_MAX, SENTENCE_S_MAX, SENTENCES_MAX};
 use crate::server::Refusal;
 
 /// Milliseconds of the clock until which something holds, by whom it holds for.
@@ -65,11 +67,21 @@ pub(super) struct Moderation {
     pub(super) muted: Sentences<String>,
     pub(super) banned: Sentences<String>,
     pub(super) networks: Sentences<IpAddr>,
+    /// From where nobody speaks who is not known by name: somebody who is muted is here from there.
+    hushed: Sentences<IpAddr>,
+    /// Until when the new names of a network are counted together, and how many there were.
+    newcomers: Recent<IpAddr, (u64, usize)>,
 }
 
 impl Default for Moderation {
     fn default() -> Moderation {
-        Moderation { muted: Sentences::new(), banned: Sentences::new(), networks: Sentences::new() }
+        Moderation {
+            muted: Sentences::new(),
+            banned: Sentences::new(),
+            networks: Sentences::new(),
+            hushed: Sentences::new(),
+            newcomers: Recent::new(NAME_NETWORKS_MAX),
+        }
     }
 }
 
@@ -79,7 +91,16 @@ impl Moderation {
     /// # Errors
     /// Too many are.
     pub(super) fn mute(&mut self, nick: &str, seconds: u64, now: u64) -> Result<(), Refusal> {
-        self.muted.set(nick.to_lowercase(), seconds, now)
+        self.muted.set(nick::fold(nick), seconds, now)
+    }
+
+    /// Makes silent, for so many seconds, who speaks from an address without a name or under a new one.
+    /// Who had a name before is not meant: many may share the address.
+    ///
+    /// # Errors
+    /// Too many are.
+    pub(super) fn hush(&mut self, address: IpAddr, seconds: u64, now: u64) -> Result<(), Refusal> {
+        self.hushed.set(network(address), seconds, now)
     }
 
     /// Keeps a name out for so many seconds.
@@ -87,7 +108,7 @@ impl Moderation {
     /// # Errors
     /// Too many are kept out.
     pub(super) fn ban(&mut self, nick: &str, seconds: u64, now: u64) -> Result<(), Refusal> {
-        self.banned.set(nick.to_lowercase(), seconds, now)
+        self.banned.set(nick::fold(nick), seconds, now)
     }
 
     /// Keeps an address out for so many seconds.
@@ -103,9 +124,44 @@ impl Moderation {
     /// # Errors
     /// Not yet.
     pub(super) fn check_mute(&self, nick: &str, now: u64) -> Result<(), Refusal> {
-        let Some(left) = self.muted.left(&nick.to_lowercase(), now) else { return Ok(()) };
-        let sentence = format!("You are muted for {} more.", time(left));
-        Err(Refusal::new(403, "muted", sentence).with_retry(left))
+        self.muted.left(&nick::fold(nick), now).map_or(Ok(()), |left| Err(muted("You are", left)))
+    }
+
+    /// Whether somebody without a name may speak from an address.
+    ///
+    /// # Errors
+    /// Not yet.
+    pub(super) fn check_stranger(&self, address: IpAddr, now: u64) -> Result<(), Refusal> {
+        let left = self.hushed.left(&network(address), now);
+        left.map_or(Ok(()), |left| Err(muted("Whoever is new at this address is", left)))
+    }
+
+    /// Whether one name more that nobody had may be taken from an address.
+    ///
+    /// # Errors
+    /// Somebody there is muted, and it may be the same person; or there were too many.
+    pub(super) fn check_newcomer(&self, address: IpAddr, now: u64) -> Result<(), Refusal> {
+        self.check_stranger(address, now)?;
+        match self.newcomers.get(&network(address)) {
+            Some((until, count)) if *until > now && *count >= NAMES_PER_NETWORK_MAX => {
+                let sentence = "Too many new names from this address; use one that you have, or try later.";
+                Err(Refusal::new(429, "too_many_names", sentence).with_retry(until - now))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A name that nobody had was taken. This machine's own addresses are not counted: behind a proxy they
+    /// are everybody's.
+    pub(super) fn count_newcomer(&mut self, address: IpAddr, now: u64) {
+        if address.is_loopback() {
+            return;
+        }
+        let entry = self.newcomers.entry(&network(address), || (now + NAMES_MS, 0));
+        if entry.0 <= now {
+            *entry = (now + NAMES_MS, 0);
+        }
+        entry.1 += 1;
     }
 
     /// Whether a name may be used.
@@ -113,7 +169,7 @@ impl Moderation {
     /// # Errors
     /// Not yet.
     pub(super) fn check_name(&self, nick: &str, now: u64) -> Result<(), Refusal> {
-        self.banned.left(&nick.to_lowercase(), now).map_or(Ok(()), |left| Err(banned("name", left)))
+        self.banned.left(&nick::fold(nick), now).map_or(Ok(()), |left| Err(banned("name", left)))
     }
 
     /// Whether somebody may come in from an address.
@@ -134,6 +190,10 @@ pub(super) fn network(address: IpAddr) -> IpAddr {
         }
         address @ IpAddr::V4(_) => address,
     }
+}
+
+fn muted(who: &str, left: u64) -> Refusal {
+    Refusal::new(403, "muted", format!("{who} muted for {} more.", time(left))).with_retry(left)
 }
 
 fn banned(what: &str, left: u64) -> Refusal {
@@ -193,5 +253,23 @@ mod tests {
         assert_eq!(moderation.mute("one more", 9, 0).unwrap_err().code, "too_many_sentences");
         assert!(moderation.mute("7", 9, 0).is_ok(), "it has its place");
         assert!(moderation.mute("one more", 9, 1_000).is_ok(), "the first is over");
+    }
+
+    #[test]
+    fn a_network_takes_so_many_new_names_in_an_hour() {
+        let mut moderation = Moderation::default();
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        for number in 0..NAMES_PER_NETWORK_MAX {
+            let one = address(&format!("2001:db8::{number:x}"));
+            assert!(moderation.check_newcomer(one, 5).is_ok());
+            moderation.count_newcomer(one, 5);
+            moderation.count_newcomer(address("::1"), 5);
+        }
+        let refusal = moderation.check_newcomer(address("2001:db8::ffff"), 10).unwrap_err();
+        assert_eq!((refusal.code, refusal.retry_ms), ("too_many_names", Some(NAMES_MS - 5)));
+        assert!(moderation.check_newcomer(address("2001:db8:0:1::1"), 10).is_ok());
+        assert!(moderation.check_newcomer(address("::1"), 10).is_ok());
+        moderation.count_newcomer(address("2001:db8::1"), 5 + NAMES_MS);
+        assert!(moderation.check_newcomer(address("2001:db8::1"), 5 + NAMES_MS).is_ok());
     }
 }

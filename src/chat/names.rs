@@ -5,12 +5,12 @@
 //! this tab or a second one. A name that nobody uses stays its owner's until its place is needed.
 
 use std::collections::{HashMap, VecDeque};
-use std::ops::RangeInclusive;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::limits::{NAMES_MAX, NICK_CHARS_MAX};
+use super::nick;
+use crate::limits::{NAMES_MAX, NAMES_PER_CLIENT_MAX};
 use crate::server::{ClientId, Refusal, same_bytes};
 
 /// Bytes of a name's secret.
@@ -36,7 +36,16 @@ pub(super) struct Names {
     /// left again, means nothing.
     unused: VecDeque<(u64, String)>,
     leaves: u64,
-    of_client: HashMap<ClientId, String>,
+    of_client: HashMap<ClientId, Bearer>,
+}
+
+/// A client that has a name.
+#[derive(Debug)]
+struct Bearer {
+    /// The name, folded.
+    folded: String,
+    /// Names that it was the first to take.
+    first: usize,
 }
 
 impl Names {
@@ -53,11 +62,15 @@ impl Names {
         secret: Option<&str>,
         mut random: impl FnMut(&mut [u8]),
     ) -> Result<Taken, Refusal> {
-        check(nick)?;
-        let folded = nick.to_lowercase();
+        nick::check(nick)?;
+        let folded = nick::fold(nick);
         let mut freed = None;
+        let held = self.of_client.get(&client);
+        let is_other = held.is_some_and(|held| held.folded != folded);
+        let mut first = held.map_or(0, |held| held.first);
+        let is_new = !self.taken.contains_key(&folded);
         if let Some(name) = self.taken.get(&folded) {
-            let is_owner = self.of_client.get(&client) == Some(&folded)
+            let is_owner = held.is_some_and(|held| held.folded == folded)
                 || secret.is_some_and(|secret| same_bytes(secret.as_bytes(), name.secret.as_bytes()));
             if !is_owner {
                 return Err(Refusal::new(
@@ -67,6 +80,12 @@ impl Names {
                 ));
             }
         } else {
+            if first == NAMES_PER_CLIENT_MAX {
+                let sentence =
+                    "You have had many names; go back to one of them, or come back as a new client.";
+                return Err(Refusal::new(429, "too_many_names", sentence));
+            }
+            first += 1;
             freed = self.make_room()?;
             let secret = secret.filter(|secret| is_secret(secret)).map(str::to_owned);
             let secret = secret.unwrap_or_else(|| {
@@ -76,21 +95,30 @@ impl Names {
             });
             self.taken.insert(folded.clone(), Name { nick: nick.to_owned(), secret, clients: 0, left: 0 });
         }
-        self.leave(client);
-        self.of_client.insert(client, folded.clone());
+        // Whoever goes away keeps the name for the time after; whoever takes another has given it back.
+        self.set_free(client, is_other);
+        self.of_client.insert(client, Bearer { folded: folded.clone(), first });
         let Some(name) = self.taken.get_mut(&folded) else { unreachable!("it was put there just now") };
         name.clients += 1;
-        Ok(Taken { nick: name.nick.clone(), secret: name.secret.clone(), freed })
+        Ok(Taken { nick: name.nick.clone(), secret: name.secret.clone(), is_new, freed })
     }
 
     /// A name as its owner spelled it, if it is somebody's.
     pub(super) fn spelled(&self, nick: &str) -> Option<&str> {
-        self.taken.get(&nick.to_lowercase()).map(|name| &*name.nick)
+        if nick::is_none(nick) {
+            return None;
+        }
+        self.taken.get(&nick::fold(nick)).map(|name| &*name.nick)
     }
 
     /// The client uses its name no more. The answer is the name, if it had one.
     pub(super) fn leave(&mut self, client: ClientId) -> Option<String> {
-        let folded = self.of_client.remove(&client)?;
+        self.set_free(client, false)
+    }
+
+    /// Takes the name of a client back. Given up, its place is the first that is needed.
+    fn set_free(&mut self, client: ClientId, is_given_up: bool) -> Option<String> {
+        let folded = self.of_client.remove(&client)?.folded;
         let name = self.taken.get_mut(&folded)?;
         let nick = name.nick.clone();
         name.clients -= 1;
@@ -99,7 +127,11 @@ impl Names {
         }
         self.leaves += 1;
         name.left = self.leaves;
-        self.unused.push_back((self.leaves, folded));
+        if is_given_up {
+            self.unused.push_front((self.leaves, folded));
+        } else {
+            self.unused.push_back((self.leaves, folded));
+        }
         // Names that come and go leave entries that mean nothing any more. Of the others there is one a name.
         if self.unused.len() > 2 * NAMES_MAX {
             let taken = &self.taken;
@@ -130,6 +162,8 @@ pub(super) struct Taken {
     pub(super) nick: String,
     /// What proves it.
     pub(super) secret: String,
+    /// Nobody had it.
+    pub(super) is_new: bool,
     /// The name that is nobody's any more. What was kept for its owner must not be
     /// found by the next one.
     pub(super) freed: Option<String>,
@@ -142,29 +176,6 @@ fn is_unused(taken: &HashMap<String, Name>, (left, folded): &(u64, String)) -> b
 /// Whether that may be a secret from here, given before a restart: one of the same length and alphabet.
 fn is_secret(text: &str) -> bool {
     URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == SECRET_BYTES)
-}
-
-/// Characters without a shape: soft hyphen, zero-width and directional marks, joiners, byte order mark.
-const UNSEEN: [RangeInclusive<char>; 5] = [
-    '\u{ad}'..='\u{ad}',
-    '\u{200b}'..='\u{200f}',
-    '\u{2028}'..='\u{202e}',
-    '\u{2060}'..='\u{206f}',
-    '\u{feff}'..='\u{feff}',
-];
-
-/// A nick must fit into a channel's name behind `@`, and must not look like another one by what can't be
-/// seen.
-fn check(nick: &str) -> Result<(), Refusal> {
-    let is_bad = |char: char| {
-        char.is_control() || UNSEEN.iter().any(|range| range.contains(&char)) || "/,?#@".contains(char)
-    };
-    let count = nick.chars().count();
-    if count == 0 || count > NICK_CHARS_MAX || nick.len() > NICK_CHARS_MAX * 3 || nick.chars().any(is_bad) {
-        let wants = format!("1 to {NICK_CHARS_MAX} visible characters, none of / , ? # @");
-        return Err(Refusal::bad_value("nick", &wants));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -238,11 +249,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_nick_is_refused() {
-        let long = "x".repeat(NICK_CHARS_MAX + 1);
-        for nick in ["", "a/b", "@ann", "a\nb", "a\u{202e}b", "a\u{200b}", &long] {
-            assert_eq!(check(nick).unwrap_err().code, "bad_value", "{nick:?}");
+    fn names_given_up_for_another_go_first() {
+        let mut names = Names::default();
+        take(&mut names, 1, "away", None).unwrap();
+        names.leave(client(1));
+        for number in 0..NAMES_MAX as u32 - 3 {
+            take(&mut names, 10 + number, &format!("n{number}"), None).unwrap();
         }
-        assert!(check("李雷").is_ok() && check("Ann-Marie O'Neil 2").is_ok());
+        for name in ["z0", "z1", "z2", "z3"] {
+            take(&mut names, 2, name, None).unwrap();
+        }
+        assert!(names.spelled("away").is_some(), "a thief uses up the own names");
+        assert!(names.spelled("z1").is_none() && names.spelled("z3").is_some());
+    }
+
+    #[test]
+    fn a_client_takes_so_many_new_names_and_no_more() {
+        let mut names = Names::default();
+        let secret = take(&mut names, 1, "n0", None).unwrap();
+        for number in 1..NAMES_PER_CLIENT_MAX {
+            take(&mut names, 1, &format!("n{number}"), None).unwrap();
+        }
+        assert_eq!(take(&mut names, 1, "one more", None).unwrap_err().code, "too_many_names");
+        assert!(take(&mut names, 1, "n0", Some(&secret)).is_ok(), "it is one of them");
+        assert_eq!(take(&mut names, 1, "one more", None).unwrap_err().code, "too_many_names");
+        assert!(take(&mut names, 2, "one more", None).is_ok());
     }
 }

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { startServer, until } from "../clients/server.mjs";
+import { publish, startServer, until } from "../clients/server.mjs";
 import { ENGINES, launch, WAIT_MS } from "./engines.mjs";
 import { LINKS, MARKUP, NAMES, SHAPES } from "./injections.mjs";
 
@@ -128,7 +128,11 @@ async function stranger(nick, ch = "lobby") {
     async sayAll(ch, all) {
       const commands = all.map((data, ref) => ({ op: "publish", ref, ch, data }));
       for (let from = 0; from < commands.length; from += 50) {
-        for (const reply of await post(commands.slice(from, from + 50))) assert.ok(reply.ok, JSON.stringify(reply));
+        for (const reply of await post(commands.slice(from, from + 50))) {
+          // What only the server says comes from a back end then: the page must bear it all the same.
+          if (reply.error?.code === "reserved") await publish(server.base, ch, JSON.stringify(all[reply.ref]));
+          else assert.ok(reply.ok, JSON.stringify(reply));
+        }
       }
     },
   };
