@@ -42,7 +42,7 @@ export const WORDS = {
   nickHint: ["What shall we call you?", "怎么称呼你？"],
   join: ["Join", "加入"],
   nickTaken: ["Somebody else has the name {name}. Try another one.", "名字“{name}”已被别人使用，换一个试试。"],
-  nickBad: ["A name has 1 to 32 visible characters, and none of / , ? # @", "名字为 1 到 32 个可见字符，且不能包含 / , ? # @"],
+  nickBad: ["A name has 1 to 32 visible characters, each word in one alphabet, and none of / , ? # @", "名字为 1 到 32 个可见字符，每个词只用一种字母，且不能包含 / , ? # @"],
   guest: ["Guest", "访客"],
 
   // Writing.

@@ -154,10 +154,14 @@ test("a deletion, a receipt or a copy that somebody made up counts for nothing",
   await until("it is sent", async () => (await message(ann, "still here").getAttribute("data-id")) !== "");
   const id = await message(ann, "still here").getAttribute("data-id");
   const mallory = await client("mallory");
-  await mallory.say("lobby", { deletes: id });
-  await mallory.say("@ann", { to: "bob", id: "x-1", data: { text: "ann never said this" } });
-  await mallory.say("@ann", { receipt: "read", ch: "lobby", id: null });
-  await publish(server.base, "lobby", JSON.stringify({ deletes: id }));
+  for (const [ch, data] of [
+    ["lobby", { deletes: id }],
+    ["@ann", { to: "bob", id: "x-1", data: { text: "ann never said this" } }],
+    ["@ann", { receipt: "read", ch: "lobby", id: null }],
+  ]) {
+    assert.equal((await mallory.say(ch, data)).error.code, "reserved");
+    await publish(server.base, ch, JSON.stringify(data));
+  }
   await mallory.say("lobby", { text: "done" });
   await shows(ann, "done");
   await shows(ann, "still here");
