@@ -232,7 +232,7 @@ mod tests {
 
     fn insert(clients: &mut Clients, slot: u32) -> ClientId {
         clients.insert(ReaderId::at(slot), Transport::Poll, Peer::default(), &mut |bytes| {
-            bytes.fill(slot as u8 + 1)
+            bytes.fill(slot as u8 + 1);
         })
     }
 
