@@ -34,6 +34,20 @@ fn a_proxied_stranger_is_never_local() {
 }
 
 #[test]
+fn a_public_name_is_never_local() {
+    let server = serve(|config| config.hosts = Some(vec!["chat.example".to_owned()]));
+    for (method, path) in [("GET", "/metrics"), ("GET", "/admin/users"), ("DELETE", "/channels/a")] {
+        for head in ["HTTP/1.1\r\nHost: chat.example", "HTTP/1.0\r\nHost: 127.0.0.1:8080", "HTTP/1.0"] {
+            let mut visitor = server.connect();
+            visitor.send(format!("{method} {path} {head}\r\n\r\n"));
+            let response = visitor.response();
+            assert_eq!((response.status, &*response.code()), (403, "needs_key"), "{path} {head}");
+        }
+    }
+    assert_eq!(server.get("/metrics").status, 200, "and this one is on this machine");
+}
+
+#[test]
 fn proxy_protocol_names_a_stranger() {
     let server = serve(|config| {
         config.proxy_protocol = true;
@@ -448,7 +462,7 @@ fn no_secret_reaches_the_log() {
     use std::io::{BufRead, BufReader, Read};
     use std::process::{Command, Stdio};
     let mut child = Command::new(env!("CARGO_BIN_EXE_encke"))
-        .args(["--port", "0", "--log", "trace", "--host", "encke.test"])
+        .args(["--port", "0", "--log", "trace", "--host", "encke.localhost"])
         .env("ENCKE_PUBLISH_KEY", "SECRET-key")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -21,7 +21,7 @@ fn is(response: &Response, status: u16, code: &str) {
     assert_eq!((response.status, &*response.code()), (status, code));
 }
 
-const FIELDS: &str = "Host: encke.test\r\n";
+const FIELDS: &str = "Host: encke.localhost\r\n";
 
 #[test]
 fn a_connection_takes_one_request_after_the_other() {
@@ -351,7 +351,7 @@ fn cors_by_name() {
         assert_eq!(foreign.header("access-control-allow-origin"), None, "{origin}");
         assert_eq!(foreign.header("vary"), Some("Origin"), "caches must know that it depends");
     }
-    let own = ask("GET", "/channels", "http://encke.test");
+    let own = ask("GET", "/channels", "http://encke.localhost");
     assert_eq!((own.status, own.header("access-control-allow-origin")), (200, None));
     is(&ask("GET", "/nowhere", "https://evil.example"), 404, "not_found");
     is(&ask("POST", "/", "https://evil.example"), 403, "foreign_origin");

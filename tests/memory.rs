@@ -30,7 +30,7 @@ struct Program {
 impl Program {
     fn start(options: &[&str]) -> Program {
         let mut child = Command::new(env!("CARGO_BIN_EXE_encke"))
-            .args(["--port", "0", "--host", "encke.test"])
+            .args(["--port", "0", "--host", "encke.localhost"])
             .args(options)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -74,7 +74,7 @@ fn hostile(address: SocketAddr, number: usize) -> Option<TcpStream> {
     socket.connect(&address.into()).ok()?;
     let mut stream = TcpStream::from(socket);
     stream.set_nonblocking(true).ok()?;
-    let host = "Host: encke.test\r\n";
+    let host = "Host: encke.localhost\r\n";
     let mut bytes = Vec::new();
     match number % 8 {
         // Reads a channel that is full, from its beginning, and takes nothing.

@@ -26,7 +26,7 @@ fn the_second_part_comes_a_moment_after_the_first() {
         let server = serve(|_| {});
         server.world.freeze();
         let mut stream = TcpStream::connect(server.address).expect("a connection");
-        let request = format!("GET /probe{query} HTTP/{version}\r\nHost: encke.test\r\n\r\n");
+        let request = format!("GET /probe{query} HTTP/{version}\r\nHost: encke.localhost\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("sent");
         let mut first = String::new();
         while !first.ends_with("1\n") {
@@ -56,7 +56,7 @@ fn the_second_part_comes_a_moment_after_the_first() {
 fn a_head_of_it_ends_at_once() {
     let server = serve(|_| {});
     let mut client = server.connect();
-    client.send("HEAD /probe HTTP/1.1\r\nHost: encke.test\r\n\r\n");
+    client.send("HEAD /probe HTTP/1.1\r\nHost: encke.localhost\r\n\r\n");
     assert_eq!(client.head().status, 200);
     client.expect_end();
 }

@@ -7,7 +7,7 @@
 //!
 //! Read first: RFC 9110, sections 7.2 and 17.1; RFC 6761, section 6.3 (localhost).
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::refusal::Refusal;
 
@@ -44,15 +44,26 @@ fn name_of(host: &str) -> &str {
     port.map_or(host, |at| &host[..at])
 }
 
+/// Whether a Host calls this machine as only its own programs can: `localhost`, or a loopback address.
+pub fn is_loopback(host: &str) -> bool {
+    let name = name_of(host);
+    address_of(name).map_or_else(|| is_localhost(name), |address| address.is_loopback())
+}
+
 fn is_address_or_local(name: &str) -> bool {
-    let address = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let is_local = |name: &str| {
-        let label = name.strip_suffix('.').unwrap_or(name).rsplit('.').next().unwrap_or(name);
-        label.eq_ignore_ascii_case("localhost")
-    };
-    address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
-        || name.parse::<Ipv4Addr>().is_ok()
-        || is_local(name)
+    address_of(name).is_some() || is_localhost(name)
+}
+
+fn address_of(name: &str) -> Option<IpAddr> {
+    match name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        None => name.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+    }
+}
+
+fn is_localhost(name: &str) -> bool {
+    let label = name.strip_suffix('.').unwrap_or(name).rsplit('.').next().unwrap_or(name);
+    label.eq_ignore_ascii_case("localhost")
 }
 
 #[cfg(test)]

@@ -13,11 +13,21 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use super::hosts;
 use crate::limits::FORWARDED_HOPS_MAX;
-use crate::wire::http::Head;
+use crate::wire::http::{Head, Version};
 
 /// The fields by which a proxy says that it is one.
-const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+const FORWARDED: [&str; 8] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "cf-connecting-ip",
+    "true-client-ip",
+    "via",
+];
 
 /// Addresses with a common beginning: `10.0.0.0/8`, or one address alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,8 +95,7 @@ impl Peer {
 
     /// Whom this peer speaks for in one request: itself, unless it is a trusted proxy that says otherwise.
     pub fn of_request(self, head: &Head<'_>, trusted: &[Network]) -> Peer {
-        let is_forwarded = FORWARDED.iter().any(|name| head.header(name).is_some());
-        let mut peer = Peer { is_proxied: self.is_proxied || is_forwarded, ..self };
+        let mut peer = Peer { is_proxied: self.is_proxied || may_be_proxied(head), ..self };
         if !is_trusted(trusted, self.address()) {
             return peer;
         }
@@ -113,8 +122,8 @@ impl Peer {
         IpAddr::V6(self.address).to_canonical()
     }
 
-    /// Whether it is surely a program on this machine: who comes through a proxy comes from anywhere, though
-    /// the proxy be on this machine.
+    /// Whether it is a program on this machine, by all that can be seen: who comes through a proxy comes from
+    /// anywhere, though the proxy be on this machine.
     pub fn is_local(self) -> bool {
         self.address().is_loopback() && !self.is_proxied
     }
@@ -134,6 +143,14 @@ impl Default for Peer {
     fn default() -> Peer {
         Peer { address: Ipv6Addr::UNSPECIFIED, is_proxied: true }
     }
+}
+
+/// Whether a request may have come through a proxy that nobody named. One that passes on the public name of
+/// the site, or the HTTP/1.0 that nginx speaks unless told otherwise, shows it by that alone; no browser and
+/// no tool on this machine need send either.
+fn may_be_proxied(head: &Head<'_>) -> bool {
+    let is_forwarded = FORWARDED.iter().any(|name| head.header(name).is_some());
+    is_forwarded || head.version == Version::Http10 || !head.host().is_some_and(hosts::is_loopback)
 }
 
 /// Whether an address is that of a trusted proxy.
@@ -162,9 +179,12 @@ mod tests {
 
     fn peer(socket: &str, trusted: &[&str], fields: &str) -> Peer {
         let trusted: Vec<Network> = trusted.iter().map(|text| Network::parse(text).unwrap()).collect();
-        let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        asking(socket, &trusted, &format!("GET / HTTP/1.1\r\nHost: localhost:8080\r\n{fields}\r\n"))
+    }
+
+    fn asking(socket: &str, trusted: &[Network], text: &str) -> Peer {
         let head = Head::parse(text.as_bytes()).expect("a good head");
-        Peer::of_socket(SocketAddr::new(socket.parse().unwrap(), 1), &trusted).of_request(&head, &trusted)
+        Peer::of_socket(SocketAddr::new(socket.parse().unwrap(), 1), trusted).of_request(&head, trusted)
     }
 
     #[track_caller]
@@ -192,6 +212,23 @@ mod tests {
         assert_is(peer("::1", &[], ""), "::1", true);
         assert_is(peer("::ffff:127.0.0.1", &[], ""), "127.0.0.1", true);
         assert_is(peer("192.0.2.1", &[], ""), "192.0.2.1", false);
+    }
+
+    #[test]
+    fn who_calls_this_machine_by_another_name_is_not_local() {
+        let is_local = |head: &str| asking("127.0.0.1", &[], &format!("{head}\r\n\r\n")).is_local();
+        for host in
+            ["localhost", "localhost:8080", "127.0.0.1:8080", "127.1.2.3", "[::1]:8080", "a.localhost"]
+        {
+            assert!(is_local(&format!("GET / HTTP/1.1\r\nHost: {host}")), "{host}");
+        }
+        for host in ["chat.example", "chat.example:80", "192.0.2.1", "[2001:db8::1]", "localhost.example"] {
+            assert!(!is_local(&format!("GET / HTTP/1.1\r\nHost: {host}")), "{host}");
+        }
+        assert!(!is_local("GET / HTTP/1.0"), "no name at all");
+        assert!(!is_local("GET / HTTP/1.0\r\nHost: 127.0.0.1:8080"), "as nginx asks");
+        let field = "X-Forwarded-Proto: https";
+        assert!(!is_local(&format!("GET / HTTP/1.1\r\nHost: localhost\r\n{field}")), "{field}");
     }
 
     #[test]

@@ -193,7 +193,7 @@ impl Client {
             ("GET" | "HEAD" | "DELETE" | "OPTIONS", 0) => String::new(),
             (_, length) => format!("Content-Length: {length}\r\n"),
         };
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: encke.test\r\n{fields}{length}\r\n");
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: encke.localhost\r\n{fields}{length}\r\n");
         self.send([head.as_bytes(), body].concat());
     }
 

@@ -259,13 +259,15 @@ pub fn bad_values_are_refused_before_it_begins(way: Way) {
 pub fn foreign_pages_are_refused(way: Way) {
     let server = server();
     let fields = if way == Way::WebSocket { super::client::UPGRADE } else { "" };
-    for origin in ["https://evil.example", "null", "http://encke.test.evil.example", "http://encke.test:1"] {
+    for origin in
+        ["https://evil.example", "null", "http://encke.localhost.evil.example", "http://encke.localhost:1"]
+    {
         let fields = format!("{fields}Origin: {origin}\r\n");
         let response = server.connect().ask("GET", &format!("{}?ch=a", way.path()), &fields, b"");
         assert_eq!((response.status, &*response.code()), (403, "foreign_origin"), "{origin}");
         assert_eq!(response.header("access-control-allow-origin"), None);
     }
-    Reader::open_with(&server, way, "ch=a", "Origin: http://encke.test\r\n");
+    Reader::open_with(&server, way, "ch=a", "Origin: http://encke.localhost\r\n");
 }
 
 pub fn allowed_pages_are_named(way: Way) {

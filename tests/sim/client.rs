@@ -154,7 +154,7 @@ impl Conn {
         if matches!(transport, Transport::Iframe | Transport::Jsonp) {
             head += &format!("&callback={CALLBACK}");
         }
-        head += " HTTP/1.1\r\nHost: encke.test\r\n";
+        head += " HTTP/1.1\r\nHost: encke.localhost\r\n";
         if transport == Transport::WebSocket {
             let mut key = [0; 16];
             rng.fill(&mut key);
@@ -172,7 +172,7 @@ impl Conn {
     }
 
     pub(crate) fn post(&mut self, target: &str, fields: &str, body: &[u8], chunk: Option<usize>) {
-        let mut head = format!("POST {target} HTTP/1.1\r\nHost: encke.test\r\n{fields}");
+        let mut head = format!("POST {target} HTTP/1.1\r\nHost: encke.localhost\r\n{fields}");
         match chunk {
             None => {
                 head += &format!("Content-Length: {}\r\n\r\n", body.len());
@@ -193,7 +193,7 @@ impl Conn {
     }
 
     pub(crate) fn get(&mut self, target: &str) {
-        self.out.extend(format!("GET {target} HTTP/1.1\r\nHost: encke.test\r\n\r\n").as_bytes());
+        self.out.extend(format!("GET {target} HTTP/1.1\r\nHost: encke.localhost\r\n\r\n").as_bytes());
     }
 
     pub(crate) fn send_raw(&mut self, bytes: &[u8]) {

@@ -123,7 +123,8 @@ pub(super) fn clear(scene: &mut Scene) {
         let clearing = scene.model.clear(&channel);
         let line = &mut scene.lines[place];
         line.conn.send_raw(
-            format!("DELETE /channels/{} HTTP/1.1\r\nHost: encke.test\r\n\r\n", escape(&channel)).as_bytes(),
+            format!("DELETE /channels/{} HTTP/1.1\r\nHost: encke.localhost\r\n\r\n", escape(&channel))
+                .as_bytes(),
         );
         line.asks.push_back(Ask::Clear(clearing));
     }
