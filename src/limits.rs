@@ -369,11 +369,11 @@ pub const CHANNELS_RATE: Rate = Rate { per_second: 20, burst: 1_000 };
 /// Wrong keys and secrets of one address: a script that is set up wrong gets by, a search does not.
 pub const FAILURES_RATE: Rate = Rate { per_second: 1, burst: 40 };
 
-/// Commands of one WebSocket: nobody types that fast, and a page that subscribes to all that it may at once
+/// Commands of one client: nobody types that fast, and a page that subscribes to all that it may at once
 /// stays below.
 pub const COMMANDS_RATE: Rate = Rate { per_second: 50, burst: 500 };
 
-/// Frames of one WebSocket, control frames included, after which it is closed.
+/// Frames of one WebSocket, control frames and fragments included, after which it is closed.
 pub const FRAMES_RATE: Rate = Rate { per_second: 200, burst: 2_000 };
 
 /// Connections looked at in a full table to find one to end for a newcomer.

@@ -255,6 +255,18 @@ fn flood_of_pings() {
 }
 
 #[test]
+fn flood_of_fragments() {
+    let server = strict();
+    let mut flood = server.connect();
+    flood.upgrade("/ws?ch=a", "");
+    flood.try_send(frame(0x01, "x"));
+    for _ in 0..burst(limits::FRAMES_RATE) {
+        flood.try_send(frame(0x00, ""));
+    }
+    assert_eq!(close_of(&mut flood), (1008, "too many frames, slow down".to_owned()));
+}
+
+#[test]
 fn flood_of_commands() {
     let server = strict();
     let mut flood = server.connect();
@@ -275,6 +287,34 @@ fn flood_of_commands() {
     let wait = refused["error"]["retry"].as_u64().expect("when to come back");
     server.skip(wait);
     assert_eq!(answers(1)[0]["ok"], true, "as was said");
+}
+
+#[test]
+fn flood_of_commands_by_post() {
+    let server = strict();
+    let mut flood = server.connect();
+    let sid = flood.get("/poll?ch=a&wait=0").json()["sid"].as_str().expect("a sid").to_owned();
+    let path = format!("/send?sid={sid}");
+    let pings =
+        |count: usize| serde_json::to_vec(&vec![json!({"op": "ping", "ref": 1}); count]).expect("JSON");
+    let most = burst(limits::COMMANDS_RATE) as usize;
+    let (whole, rest) = (most / limits::COMMANDS_PER_SEND_MAX, most % limits::COMMANDS_PER_SEND_MAX);
+    for count in [vec![limits::COMMANDS_PER_SEND_MAX; whole], vec![rest]].concat() {
+        let replies = flood.post(&path, pings(count)).json();
+        assert!(replies.as_array().expect("replies").iter().all(|reply| reply["ok"] == true), "{replies}");
+    }
+    let reply = flood.post(&path, pings(2)).json();
+    assert_eq!((&reply[1]["error"]["code"], &reply[1]["ref"]), (&json!("rate_limited"), &json!(1)));
+    let wait = reply[0]["error"]["retry"].as_u64().expect("when to come back");
+    // Another connection, and another way, is no new quota.
+    let mut socket = server.connect();
+    socket.upgrade(&format!("/ws?sid={sid}"), "");
+    socket.frame();
+    socket.send(frame(TEXT, json!({"op": "ping", "ref": 2}).to_string()));
+    let reply: serde_json::Value = serde_json::from_slice(&socket.frame().1).expect("a reply");
+    assert_eq!(reply["error"]["code"], "rate_limited");
+    server.skip(wait);
+    assert_eq!(flood.post(&path, pings(1)).json()[0]["ok"], true, "as was said");
 }
 
 #[test]
@@ -410,9 +450,30 @@ fn guessing_the_publish_key() {
         |key: &str| guess.ask("POST", "/publish/a", &format!("Authorization: Bearer {key}\r\n"), b"1").status;
     (0..burst(limits::FAILURES_RATE)).for_each(|_| assert_eq!(try_key("wrong"), 401));
     assert_eq!(try_key("wrong"), 429);
-    assert_eq!(try_key("s3cret"), 429, "not even the right one tells itself");
-    server.skip(10_000);
-    assert_eq!(try_key("s3cret"), 200);
+    assert_eq!(try_key("s3cret"), 200, "who has it is not kept out by those who guess");
+    assert_eq!(try_key("wrong"), 429);
+}
+
+#[test]
+fn guessing_a_secret_locks_nobody_out() {
+    let server = strict();
+    let mut ann = server.connect();
+    let mut login = |secret: Option<&str>| {
+        let sid = ann.get("/poll?ch=a&wait=0").json()["sid"].as_str().expect("a sid").to_owned();
+        let mut command = json!({"op": "login", "nick": "ann"});
+        secret.into_iter().for_each(|secret| command["secret"] = json!(secret));
+        ann.post(&format!("/send?sid={sid}"), command.to_string()).json()
+    };
+    let secret = login(None)["secret"].as_str().expect("a secret").to_owned();
+    for _ in 0..=burst(limits::FAILURES_RATE) {
+        assert_eq!(login(None)["error"]["code"], "nick_taken", "no secret is no guess");
+    }
+    for _ in 0..burst(limits::FAILURES_RATE) {
+        assert_eq!(login(Some("wrong"))["error"]["code"], "nick_taken");
+    }
+    assert_eq!(login(Some("wrong"))["error"]["code"], "rate_limited");
+    assert_eq!(login(Some(&secret))["ok"], true);
+    assert_eq!(login(Some("wrong"))["error"]["code"], "rate_limited");
 }
 
 // Pages of other sites.

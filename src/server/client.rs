@@ -13,6 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::peer::Peer;
+use super::quota::Bucket;
 use super::transport::Transport;
 use crate::hub::ReaderId;
 use crate::reactor::{ConnId, Instant};
@@ -81,10 +82,12 @@ pub struct Client {
     pub conn: Option<ConnId>,
     /// When it is gone for good, unless it comes back.
     expires: Instant,
+    /// The commands that it may still send, over whatever connection.
+    pub commands: Bucket,
 }
 
 // Paid by every client, present or in its grace period.
-const _: () = assert!(size_of::<Option<Client>>() <= 64);
+const _: () = assert!(size_of::<Option<Client>>() <= 72);
 
 /// All clients, under the slot numbers of their readers.
 #[derive(Debug, Default)]
@@ -124,6 +127,7 @@ impl Clients {
             armed: false,
             conn: None,
             expires: Instant::NEVER,
+            commands: Bucket::default(),
         });
         ClientId { slot, generation }
     }

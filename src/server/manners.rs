@@ -6,6 +6,7 @@
 use log::debug;
 
 use super::Server;
+use super::client::ClientId;
 use super::hall::Hall;
 use super::peer::Peer;
 use super::quota::Kind;
@@ -75,16 +76,30 @@ impl Hall {
 }
 
 impl Server {
-    /// Counts a frame; who sends far too many is closed.
+    /// Counts the frame that an event tells of, and the fragments before it; who sends far too many is closed.
     pub(super) fn admit_frame(&mut self, links: &mut Links, id: ConnId) -> bool {
+        let count = self.hall.session(id).take_fragments().saturating_add(1);
+        self.admit_frames(links, id, count)
+    }
+
+    /// What came is no whole message, nor a whole head. Fragments are counted all the same, or a message that
+    /// never ends would be a flood that nobody sees.
+    pub(super) fn on_part(&mut self, links: &mut Links, id: ConnId) {
+        let count = self.hall.session(id).take_fragments();
+        if count == 0 || self.admit_frames(links, id, count) {
+            self.hall.mark_message(links, id);
+        }
+    }
+
+    fn admit_frames(&mut self, links: &mut Links, id: ConnId, count: u32) -> bool {
         let peer = self.hall.session(id).peer();
         self.hall.caller = Some(peer);
         if !self.hall.quotas.counts(peer) {
             return true;
         }
         let now = links.now().as_millis();
-        let (frames, _) = self.hall.sessions[id.slot()].buckets();
-        if self.hall.quotas.frame(frames, now).is_ok() {
+        let frames = self.hall.sessions[id.slot()].frames();
+        if self.hall.quotas.frames(frames, count, now).is_ok() {
             return true;
         }
         debug!("{id} sends too many frames");
@@ -94,12 +109,13 @@ impl Server {
         false
     }
 
-    pub(super) fn admit_command(&mut self, links: &Links, id: ConnId) -> Result<(), Refusal> {
-        let peer = self.hall.session(id).peer();
-        if !self.hall.quotas.counts(peer) {
-            return Ok(());
+    /// Counts a command of a client, whichever way it came: a new connection is no new quota.
+    pub(super) fn admit_command(&mut self, links: &Links, client: ClientId) -> Result<(), Refusal> {
+        let hall = &mut self.hall;
+        let counts = hall.caller.is_some_and(|caller| hall.quotas.counts(caller));
+        match hall.clients.get_mut(client).filter(|_| counts) {
+            Some(client) => hall.quotas.command(&mut client.commands, links.now().as_millis()),
+            None => Ok(()),
         }
-        let (_, commands) = self.hall.sessions[id.slot()].buckets();
-        self.hall.quotas.command(commands, links.now().as_millis())
     }
 }

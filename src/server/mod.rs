@@ -132,7 +132,7 @@ impl Server {
             let was_idle = self.hall.session(id).stage() == Stage::Idle;
             match self.hall.session(id).next(&mut input) {
                 Ok(None) if was_idle => self.arm_head(links, id),
-                Ok(None) => self.hall.mark_message(links, id),
+                Ok(None) => self.on_part(links, id),
                 Ok(Some(Incoming::Proxied(source))) => self.on_proxied(links, id, source),
                 Ok(Some(Incoming::Head(head))) => self.on_head(links, id, head, input.is_empty()),
                 Ok(Some(Incoming::Request(body))) => match Head::parse(&body.head) {

@@ -298,15 +298,17 @@ impl Quotas {
         }
     }
 
-    /// Counts a frame of a connection.
+    /// Counts frames of a connection.
     ///
     /// # Errors
     /// It has sent too many.
-    pub fn frame(&mut self, bucket: &mut Bucket, now_ms: u64) -> Result<(), u64> {
-        bucket.take(self.rate(FRAMES_RATE), now_ms).inspect_err(|_| self.refused += 1)
+    pub fn frames(&mut self, bucket: &mut Bucket, count: u32, now_ms: u64) -> Result<(), u64> {
+        let rate = self.rate(FRAMES_RATE);
+        let taken = (0..count).try_for_each(|_| bucket.take(rate, now_ms));
+        taken.inspect_err(|_| self.refused += 1)
     }
 
-    /// Counts a command of a connection.
+    /// Counts a command of a client.
     ///
     /// # Errors
     /// It has sent too many: 429, and when it may go on.

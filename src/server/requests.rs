@@ -89,18 +89,11 @@ impl Server {
         }
     }
 
-    /// Counts a request to its address, and a wrong key. Who shows the right one is not counted, unless its
-    /// address has shown too many wrong ones.
+    /// Counts a request to its address, and a wrong key. Who shows the right one is not counted, whatever others
+    /// of its address have tried: or anybody there could keep a back end out.
     fn count_request(&mut self, links: &Links, request: &Request<'_>) -> Result<(), Refusal> {
         let shown = self.hall.shown_key(request);
-        self.hall.caller = Some(request.peer);
-        if shown.is_some() {
-            self.hall.quotas.check(request.peer, Kind::Failure, links.now().as_millis())?;
-        }
-        if shown == Some(true) {
-            self.hall.caller = None;
-            return Ok(());
-        }
+        self.hall.caller = (shown != Some(true)).then_some(request.peer);
         if shown == Some(false) {
             self.hall.count(links, Kind::Failure)?;
         }

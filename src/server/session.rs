@@ -150,7 +150,6 @@ pub struct Session {
     /// It counts as one of its address.
     is_counted: bool,
     frames: Bucket,
-    commands: Bucket,
 }
 
 impl Session {
@@ -359,9 +358,17 @@ impl Session {
         self.is_counted
     }
 
-    /// What it may still send: frames, and commands in them.
-    pub fn buckets(&mut self) -> (&mut Bucket, &mut Bucket) {
-        (&mut self.frames, &mut self.commands)
+    /// The frames that it may still send.
+    pub fn frames(&mut self) -> &mut Bucket {
+        &mut self.frames
+    }
+
+    /// Frames since this was asked last that made no event.
+    pub fn take_fragments(&mut self) -> u32 {
+        match &mut self.state {
+            State::Socket(reader) => reader.take_fragments(),
+            _ => 0,
+        }
     }
 
     /// Of a message that is not whole, the mark that it was given first: `mark`, if that is now.

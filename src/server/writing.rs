@@ -74,9 +74,10 @@ impl Server {
 
     /// Carries out one command and says how it went. It never fails: what is wrong is in the reply.
     pub(super) fn command(&mut self, links: &mut Links, client: ClientId, text: &str) -> Object {
+        let admitted = self.admit_command(links, client);
         match Command::parse(text) {
             Ok(command) => {
-                let answer = self.execute(links, client, &command);
+                let answer = admitted.and_then(|()| self.execute(links, client, &command));
                 reply(command.reference(), answer)
             }
             Err(refusal) => reply(b"null", Err(refusal)),
@@ -107,12 +108,12 @@ impl Server {
             }
             "ping" => Ok(Object::new().number("at", links.wall())),
             "login" => {
-                // A login shows a secret, perhaps; who tries one after the other has to wait.
-                if let Some(caller) = self.hall.caller {
-                    self.hall.quotas.check(caller, Kind::Failure, links.now().as_millis())?;
-                }
                 let answer = self.app.on_command(&mut Ctx { hall: &mut self.hall, links }, client, command);
-                if answer.as_ref().is_err_and(|refusal| matches!(refusal.status, 401 | 403 | 409)) {
+                // Who tries one secret after the other has to wait. A right one passes whoever else failed
+                // behind the same address, and a name that is taken is no guess.
+                let is_refused =
+                    answer.as_ref().is_err_and(|refusal| matches!(refusal.status, 401 | 403 | 409));
+                if is_refused && command.optional_string("secret")?.is_some() {
                     self.hall.count(links, Kind::Failure)?;
                 }
                 answer
@@ -273,12 +274,6 @@ impl Hall {
             .array("messages", messages.iter().map(|message| message.json()))
             .boolean("more", more))
     }
-}
-
-/// The reply to a command that is not even looked at, but for whose reply it is.
-pub(super) fn refused(text: &str, refusal: Refusal) -> Object {
-    let reference = Command::parse(text).map(|command| command.reference().to_vec());
-    reply(&reference.unwrap_or(b"null".to_vec()), Err(refusal))
 }
 
 fn reply(reference: &[u8], answer: Result<Object, Refusal>) -> Object {

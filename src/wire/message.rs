@@ -62,6 +62,8 @@ pub struct Reader {
     part: Option<Box<Part>>,
     bounds: Bounds,
     ended: bool,
+    /// See [`Reader::take_fragments`].
+    fragments: u32,
 }
 
 /// What the handshake and the server allow.
@@ -78,7 +80,8 @@ const _: () = assert!(size_of::<Reader>() <= 24);
 impl Reader {
     /// A reader that takes messages of up to `message_bytes_max` bytes.
     pub fn new(message_bytes_max: u32) -> Reader {
-        Reader { part: None, bounds: Bounds { message_bytes_max, deflate: false }, ended: false }
+        let bounds = Bounds { message_bytes_max, deflate: false };
+        Reader { part: None, bounds, ended: false, fragments: 0 }
     }
 
     /// The same, for a client that may compress its messages.
@@ -109,11 +112,17 @@ impl Reader {
         }
         let part = self.part.get_or_insert_default();
         let found = part.next(input, self.bounds);
+        self.fragments = self.fragments.saturating_add(std::mem::take(&mut part.fragments));
         self.ended = matches!(found, Err(_) | Ok(Some(Event::Close(_))));
         if self.ended || part.is_blank() {
             self.part = None;
         }
         found
+    }
+
+    /// Frames since this was asked last that no event tells of: fragments that did not end their message.
+    pub fn take_fragments(&mut self) -> u32 {
+        std::mem::take(&mut self.fragments)
     }
 
     /// Of a message that is not whole, the mark that its owner gave it first: `mark`, if that is now. What a
@@ -146,6 +155,8 @@ struct Part {
     control: Vec<u8>,
     /// See [`Reader::mark`]; the next message has none.
     mark: Option<u64>,
+    /// See [`Reader::take_fragments`].
+    fragments: u32,
 }
 
 /// Which half of a frame comes next.
@@ -243,7 +254,10 @@ impl Part {
             Opcode::Close => Event::Close(parse_close(&self.control)?),
             Opcode::Ping => Event::Ping(std::mem::take(&mut self.control)),
             Opcode::Pong => Event::Pong(std::mem::take(&mut self.control)),
-            Opcode::Continuation | Opcode::Text | Opcode::Binary if !frame.fin => return Ok(None),
+            Opcode::Continuation | Opcode::Text | Opcode::Binary if !frame.fin => {
+                self.fragments += 1;
+                return Ok(None);
+            }
             Opcode::Continuation | Opcode::Text | Opcode::Binary => match self.message.take() {
                 Some(message) => {
                     self.mark = None;
