@@ -31,11 +31,13 @@ use std::collections::{BTreeSet, HashMap};
 
 use self::moderation::Moderation;
 use self::names::Names;
-use self::people::People;
+use self::people::{News, People};
 use self::pictures::Pictures;
 use self::receipts::{Receipt, Receipts};
 use self::rooms::Rooms;
-use crate::limits::{PEOPLE_LISTED_MAX, PICTURE_BYTES_DEFAULT, PICTURES_BYTES_DEFAULT, TYPING_MS};
+use crate::limits::{
+    AWAY_MS, AWAY_ROOMS_MAX, PEOPLE_LISTED_MAX, PICTURE_BYTES_DEFAULT, PICTURES_BYTES_DEFAULT, TYPING_MS,
+};
 use crate::server::{App, ClientId, Command, Ctx, Kept, Object, Refusal, Request, Response};
 use crate::web;
 
@@ -129,11 +131,11 @@ impl Chat {
         // Who is somebody else from now on reads that person's mail no more.
         if let Some(old) = ctx.user(client).map(str::to_owned).filter(|old| *old != taken.nick) {
             ctx.unsubscribe(client, &inbox(&old));
-            let news = self.people.leave(&old, client);
+            let news = self.people.leave(&old, client, ctx.now());
             self.announce(ctx, &old, news);
         }
         ctx.set_user(client, Some(&taken.nick));
-        let news = self.people.enter(&taken.nick, client, avatar);
+        let news = self.people.enter(&taken.nick, client, avatar, ctx.now());
         self.announce(ctx, &taken.nick, news);
         Ok(Object::new().string("user", &taken.nick).string("secret", &taken.secret))
     }
@@ -163,17 +165,28 @@ impl Chat {
     ) -> Result<Object, Refusal> {
         let is_away = command.boolean("away")?;
         let user = user(ctx, client)?;
-        let news = self.people.set_away(&user, client, is_away);
+        let news = self.people.set_away(&user, client, is_away, ctx.now());
         self.announce(ctx, &user, news);
         Ok(Object::new())
     }
 
-    /// Tells all rooms that a user reads that they are away or back, if that is news.
-    fn announce(&self, ctx: &mut Ctx<'_>, user: &str, news: Option<bool>) {
-        let (Some(is_away), Some(person)) = (news, self.people.find(user)) else { return };
-        let channels: BTreeSet<String> =
-            person.clients().flat_map(|client| ctx.subscriptions(client)).collect();
-        for room in channels.iter().filter(|channel| !channel.starts_with('@')) {
+    /// Tells the rooms that a user reads that they are away or back, if that is news: a room once, however many
+    /// of their clients read it, and so many rooms that one command is not felt by everybody else.
+    fn announce(&self, ctx: &mut Ctx<'_>, user: &str, news: News) {
+        let is_away = match news {
+            News::None => return,
+            News::Later => return ctx.set_timer(AWAY_MS, 0),
+            News::Told(is_away) => is_away,
+        };
+        let Some(person) = self.people.find(user) else { return };
+        let mut rooms = BTreeSet::new();
+        for client in person.clients() {
+            rooms.extend(ctx.subscriptions(client).into_iter().filter(|channel| !channel.starts_with('@')));
+            if rooms.len() >= AWAY_ROOMS_MAX {
+                break;
+            }
+        }
+        for room in rooms.iter().take(AWAY_ROOMS_MAX) {
             ctx.announce(room, user, is_away);
         }
     }
@@ -316,10 +329,16 @@ impl App for Chat {
         self.copy(ctx, channel, message);
     }
 
+    fn on_timer(&mut self, ctx: &mut Ctx<'_>, _: u64) {
+        if let Some((nick, news)) = self.people.look_later(ctx.now()) {
+            self.announce(ctx, &nick, news);
+        }
+    }
+
     fn on_close(&mut self, ctx: &mut Ctx<'_>, client: ClientId) {
         self.typed.remove(&client);
         if let Some(nick) = self.names.leave(client) {
-            let news = self.people.leave(&nick, client);
+            let news = self.people.leave(&nick, client, ctx.now());
             self.announce(ctx, &nick, news);
         }
     }

@@ -23,7 +23,13 @@ pub const NAME_NETWORKS_MAX: usize = 20_000;
 pub const TYPING_MS: u64 = 2_000;
 
 /// Clients of one name at a time: the tabs and devices of a person, and no crowd that must be searched.
-pub const TABS_MAX: usize = 256;
+pub const TABS_MAX: usize = 32;
+
+/// Milliseconds between two times that a person is told to be away or back.
+pub const AWAY_MS: u64 = 2_000;
+
+/// Rooms that are told that somebody is away or back: all that one client reads.
+pub const AWAY_ROOMS_MAX: usize = super::SUBSCRIPTIONS_MAX;
 
 /// People in an answer to `people`, and users in the list for moderators. Nobody reads on.
 pub const PEOPLE_LISTED_MAX: usize = 1_000;
