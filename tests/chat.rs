@@ -550,6 +550,52 @@ fn a_banned_address_is_refused_on_every_transport() {
 }
 
 #[test]
+fn lifting_a_ban_lifts_the_addresses_banned_with_it() {
+    let server = serve(|config| {
+        config.trusted_proxies.push(encke::server::Network::parse("127.0.0.1").expect("an address"));
+        config.publish_key = Some("k3y".to_owned());
+    });
+    let from = "X-Forwarded-For: 192.0.2.7\r\n";
+    let enter = || server.connect().ask("GET", "/poll?ch=lobby&wait=0", from, b"");
+    let sid = enter().json()["sid"].as_str().expect("a sid").to_owned();
+    let login = json!({"op": "login", "nick": "ann"}).to_string();
+    let login = server.connect().ask("POST", &format!("/send?sid={sid}"), from, login.as_bytes());
+    assert_eq!(login.json()["ok"], true);
+    let order = |seconds: u32| {
+        let order = json!({"user": "ann", "seconds": seconds}).to_string();
+        server.connect().ask("POST", "/admin/ban", "Authorization: Bearer k3y\r\n", order.as_bytes()).json()
+    };
+    assert_eq!(order(3600)["addresses"], json!(["192.0.2.7"]));
+    is(&enter(), 403, "banned");
+    assert_eq!(order(0)["addresses"], json!(["192.0.2.7"]));
+    assert_eq!(enter().status, 200);
+}
+
+#[test]
+fn a_hundred_changes_of_mind_are_told_once() {
+    let server = serve(|_| {});
+    server.world.freeze();
+    let mut bob = person(&server, Way::WebSocket, "bob");
+    let mut ann = writer(&server, Way::WebSocket, "ch=lobby");
+    ann.login("ann");
+    (0..101).for_each(|step| drop(ann.ok(json!({"op": "away", "away": step % 2 == 0}))));
+    server.publish("lobby", "then");
+    let mut told = Vec::new();
+    loop {
+        let event = bob.event();
+        match event["event"].as_str() {
+            Some(what @ ("away" | "back")) => told.push(what.to_owned()),
+            _ if event["data"] == "then" => break,
+            _ => {}
+        }
+    }
+    assert_eq!(told, ["away"]);
+    ann.ok(json!({"op": "away", "away": false}));
+    server.skip(encke::limits::AWAY_MS);
+    assert_eq!(bob.wait_for(|event| event["event"] == "back")["user"], "ann");
+}
+
+#[test]
 fn a_cleared_room_is_empty_and_says_so() {
     let server = serve(|_| {});
     let mut ann = person(&server, Way::Sse, "ann");
@@ -625,7 +671,7 @@ fn a_name_is_used_in_so_many_tabs() {
     let mut ann = writer(&server, Way::WebSocket, "ch=lobby");
     let secret = ann.login("ann");
     let login = json!({"op": "login", "nick": "ann", "secret": secret});
-    let tabs: Vec<Writer<'_>> = (1..256)
+    let tabs: Vec<Writer<'_>> = (1..encke::limits::TABS_MAX)
         .map(|_| {
             let mut tab = writer(&server, Way::WebSocket, "");
             tab.ok(login.clone());

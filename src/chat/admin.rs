@@ -77,14 +77,20 @@ impl Chat {
     }
 
     /// `{"user"|"address","seconds","why"?}`: keeps somebody out. With a user go the addresses that they are
-    /// here from, but for this machine's own: behind a proxy that is everybody's.
+    /// here from, but for this machine's own: behind a proxy that is everybody's. They are lifted with the user.
     fn ban(&mut self, ctx: &mut Ctx<'_>, order: &Command<'_>) -> Result<Object, Refusal> {
         let (seconds, now) = (seconds(order)?, ctx.now());
         let mut addresses = BTreeSet::new();
         let mut clients = Vec::new();
         if let Some(address) = order.optional_string("address")? {
             let address = address.parse().map_err(|_| Refusal::bad_value("address", "an IP address"))?;
+            self.moderation.ban_address(address, seconds, now)?;
             addresses.insert(network(address));
+        } else if seconds == 0 {
+            let nick = order.string("user")?;
+            addresses = self.moderation.lift(&nick);
+            let nick = self.names.spelled(&nick).unwrap_or_default().to_owned();
+            tell_why(ctx, &nick, order)?;
         } else {
             let nick = order.string("user")?;
             self.moderation.ban(&nick, seconds, now)?;
@@ -93,9 +99,9 @@ impl Chat {
             clients = self.clients_of(&nick);
             addresses = self.addresses_of(ctx, &nick);
             tell_why(ctx, &nick, order)?;
-        }
-        for address in &addresses {
-            self.moderation.ban_address(*address, seconds, now)?;
+            for address in &addresses {
+                self.moderation.ban_along(&nick, *address, seconds, now)?;
+            }
         }
         if seconds > 0 {
             let is_banned = |client: &ClientId| {
@@ -105,8 +111,6 @@ impl Chat {
             clients.sort_unstable();
             clients.dedup();
             clients.iter().for_each(|client| ctx.close(*client, "banned"));
-        } else {
-            clients.clear();
         }
         let addresses: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
         Ok(Object::new()

@@ -6,7 +6,7 @@
 //! An IPv6 address stands for its /64: that is what one household or one machine is given, and to change
 //! within it costs nothing (RFC 6177, section 2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::nick;
@@ -67,6 +67,8 @@ pub(super) struct Moderation {
     pub(super) muted: Sentences<String>,
     pub(super) banned: Sentences<String>,
     pub(super) networks: Sentences<IpAddr>,
+    /// Of those networks the ones that were banned along with somebody, and with whom: lifted with them.
+    along: BTreeMap<IpAddr, String>,
     /// From where nobody speaks who is not known by name: somebody who is muted is here from there.
     hushed: Sentences<IpAddr>,
     /// Until when the new names of a network are counted together, and how many there were.
@@ -79,6 +81,7 @@ impl Default for Moderation {
             muted: Sentences::new(),
             banned: Sentences::new(),
             networks: Sentences::new(),
+            along: BTreeMap::new(),
             hushed: Sentences::new(),
             newcomers: Recent::new(NAME_NETWORKS_MAX),
         }
@@ -116,7 +119,44 @@ impl Moderation {
     /// # Errors
     /// Too many are kept out.
     pub(super) fn ban_address(&mut self, address: IpAddr, seconds: u64, now: u64) -> Result<(), Refusal> {
+        // It is meant by itself from now on, whoever is there.
+        self.along.remove(&network(address));
         self.networks.set(network(address), seconds, now)
+    }
+
+    /// Keeps out an address that somebody is here from. An order that was given for the address itself holds.
+    ///
+    /// # Errors
+    /// Too many are kept out.
+    pub(super) fn ban_along(
+        &mut self,
+        nick: &str,
+        address: IpAddr,
+        seconds: u64,
+        now: u64,
+    ) -> Result<(), Refusal> {
+        let address = network(address);
+        let networks = &self.networks;
+        self.along.retain(|address, _| networks.left(address, now).is_some());
+        if networks.left(&address, now).is_some() && !self.along.contains_key(&address) {
+            return Ok(());
+        }
+        self.networks.set(address, seconds, now)?;
+        self.along.insert(address, nick::fold(nick));
+        Ok(())
+    }
+
+    /// Lets a name in again, with the addresses that were banned along with it: those are the answer.
+    pub(super) fn lift(&mut self, nick: &str) -> BTreeSet<IpAddr> {
+        let nick = nick::fold(nick);
+        self.banned.until.remove(&nick);
+        let with: BTreeSet<IpAddr> =
+            self.along.iter().filter(|(_, with)| **with == nick).map(|(address, _)| *address).collect();
+        for address in &with {
+            self.along.remove(address);
+            self.networks.until.remove(address);
+        }
+        with
     }
 
     /// Whether somebody may speak.
@@ -226,7 +266,7 @@ mod tests {
         moderation.ban("ann", 7_200, 0).unwrap();
         assert_eq!(moderation.check_name("ann", 0).unwrap_err().message, "This name is banned for 2 h more.");
         assert_eq!(moderation.banned.iter(0).collect::<Vec<_>>(), [(&"ann".to_owned(), 7_200_000)]);
-        moderation.ban("ann", 0, 0).unwrap();
+        assert!(moderation.lift("Ann").is_empty());
         assert!(moderation.check_name("ann", 0).is_ok());
         moderation.mute("ann", u64::MAX, 0).unwrap();
         let left = moderation.check_mute("ann", 0).unwrap_err().retry_ms;
@@ -242,6 +282,26 @@ mod tests {
         let is_banned = |text: &str| moderation.check_address(address(text), 0).is_err();
         assert!(is_banned("2001:db8:1:2::1") && !is_banned("2001:db8:1:3::1"));
         assert!(is_banned("192.0.2.1") && !is_banned("192.0.2.2"));
+    }
+
+    #[test]
+    fn addresses_banned_with_somebody_are_lifted_with_them() {
+        let mut moderation = Moderation::default();
+        let address = |last: u8| IpAddr::from([192, 0, 2, last]);
+        moderation.ban_address(address(1), 60, 0).unwrap();
+        moderation.ban("ann", 60, 0).unwrap();
+        for last in 1..=4 {
+            moderation.ban_along("ann", address(last), 60, 0).unwrap();
+        }
+        moderation.ban_address(address(2), 60, 0).unwrap();
+        moderation.ban_along("bob", address(4), 60, 0).unwrap();
+        assert_eq!(moderation.lift("ANN"), [address(3)].into());
+        let is_banned = |moderation: &Moderation, last| moderation.check_address(address(last), 0).is_err();
+        assert!(is_banned(&moderation, 1) && is_banned(&moderation, 2), "they were meant by themselves");
+        assert!(!is_banned(&moderation, 3) && is_banned(&moderation, 4), "another's");
+        assert!(moderation.check_name("ann", 0).is_ok());
+        assert!(moderation.lift("ann").is_empty());
+        assert_eq!(moderation.lift("bob"), [address(4)].into());
     }
 
     #[test]
