@@ -67,6 +67,7 @@ fn rooms_are_listed_by_how_many_are_in_them() {
 #[test]
 fn people_are_away_when_none_of_their_tabs_is_looked_at() {
     let server = serve(|_| {});
+    server.world.freeze();
     let mut bob = person(&server, Way::WebSocket, "bob");
     let mut first = writer(&server, Way::Sse, "ch=lobby");
     let secret = first.ok(json!({"op": "login", "nick": "ann", "avatar": 210}))["secret"].clone();
@@ -94,15 +95,16 @@ fn people_are_away_when_none_of_their_tabs_is_looked_at() {
     let tea = second.wait_for(|told| told["event"] == "away" && told["ch"] == "tea");
     assert_eq!(tea["user"], "ann");
 
+    server.skip(encke::limits::AWAY_MS);
     let mut third = writer(&server, Way::Sse, "ch=lobby");
     third.ok(json!({"op": "login", "nick": "ann", "secret": secret}));
     news(&mut bob, "back");
     // It closes without a word, and after the grace period only those are left that nobody looks at.
-    server.world.freeze();
     drop(third);
     server.settle();
     server.skip(15_000);
     news(&mut bob, "away");
+    server.skip(encke::limits::AWAY_MS);
     second.ok(json!({"op": "away", "away": false}));
     news(&mut bob, "back");
 }

@@ -57,6 +57,18 @@ for (const [name, lines] of [["a bare proxy_pass", BARE], ["the lines of the REA
   });
 }
 
+for (const [name, lines] of [["a bare proxy_pass", BARE], ["the lines of the README", fromReadme()]]) {
+  test(`${name}: a visitor is no program of this machine`, { skip, timeout: 30_000 }, async () => {
+    proxy = await startNginx(server.port, lines);
+    for (const path of ["/metrics", "/channels", "/admin/users"]) {
+      assert.equal((await fetch(server.base + path)).status, 200, path);
+      assert.equal((await fetch(proxy.base + path)).status, 403, path);
+      const forged = { headers: { "x-forwarded-for": "127.0.0.1" } };
+      assert.equal((await fetch(proxy.base + path, forged)).status, 403, path);
+    }
+  });
+}
+
 test("WebSocket needs the lines", { skip, timeout: 30_000 }, async () => {
   const attempt = () => new Promise((resolve) => {
     const socket = new WebSocket(`${proxy.base.replace("http", "ws")}/ws?ch=a`, { origin: proxy.base });
