@@ -285,6 +285,6 @@ mod tests {
 
     #[test]
     fn a_client_is_small() {
-        assert!(size_of::<Option<Client>>() <= 64, "{}", size_of::<Option<Client>>());
+        assert!(size_of::<Option<Client>>() <= 72, "{}", size_of::<Option<Client>>());
     }
 }
