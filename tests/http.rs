@@ -145,7 +145,7 @@ fn a_body_in_any_split() {
 
 #[test]
 fn who_waits_for_leave_to_send_a_body_is_given_it() {
-    let server = serve(|_| {});
+    let server = serve(|config| config.open_back_end = false);
     let mut client = server.connect();
     let head =
         format!("POST /publish/a HTTP/1.1\r\n{FIELDS}Content-Length: 1\r\nExpect: 100-Continue\r\n\r\n");

@@ -77,7 +77,7 @@ impl Chat {
     }
 
     /// `{"user"|"address","seconds","why"?}`: keeps somebody out. With a user go the addresses that they are
-    /// here from, but for this machine's own: behind a proxy that is everybody's. They are lifted with the user.
+    /// here from, but for this machine's own: behind a proxy that is everybody's. They are lifted together.
     fn ban(&mut self, ctx: &mut Ctx<'_>, order: &Command<'_>) -> Result<Object, Refusal> {
         let (seconds, now) = (seconds(order)?, ctx.now());
         let mut addresses = BTreeSet::new();

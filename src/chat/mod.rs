@@ -170,8 +170,8 @@ impl Chat {
         Ok(Object::new())
     }
 
-    /// Tells the rooms that a user reads that they are away or back, if that is news: a room once, however many
-    /// of their clients read it, and so many rooms that one command is not felt by everybody else.
+    /// Tells the rooms that a user reads that they are away or back, if that is news: a room once, however
+    /// many of their clients read it, and so many rooms that one command is not felt by everybody else.
     fn announce(&self, ctx: &mut Ctx<'_>, user: &str, news: News) {
         let is_away = match news {
             News::None => return,

@@ -76,7 +76,8 @@ impl Hall {
 }
 
 impl Server {
-    /// Counts the frame that an event tells of, and the fragments before it; who sends far too many is closed.
+    /// Counts the frame that an event tells of, and the fragments before it; who sends far too many is
+    /// closed.
     pub(super) fn admit_frame(&mut self, links: &mut Links, id: ConnId) -> bool {
         let count = self.hall.session(id).take_fragments().saturating_add(1);
         self.admit_frames(links, id, count)

@@ -89,8 +89,8 @@ impl Server {
         }
     }
 
-    /// Counts a request to its address, and a wrong key. Who shows the right one is not counted, whatever others
-    /// of its address have tried: or anybody there could keep a back end out.
+    /// Counts a request to its address, and a wrong key. Who shows the right one is not counted, whatever
+    /// others of its address have tried: or anybody there could keep a back end out.
     fn count_request(&mut self, links: &Links, request: &Request<'_>) -> Result<(), Refusal> {
         let shown = self.hall.shown_key(request);
         self.hall.caller = (shown != Some(true)).then_some(request.peer);
