@@ -191,9 +191,9 @@ fn history_goes_back_page_by_page() {
 #[test]
 fn typing_is_told_once_in_a_while_and_kept_by_nobody() {
     let server = serve(|_| {});
-    let mut bob = writer(&server, Way::Sse, "ch=a");
-    let mut ann = writer(&server, Way::WebSocket, "ch=b");
+    let mut ann = writer(&server, Way::WebSocket, "ch=a");
     ann.login("ann");
+    let mut bob = writer(&server, Way::Sse, "ch=a");
     for _ in 0..5 {
         ann.ok(json!({"op": "typing", "ch": "a"}));
     }

@@ -178,5 +178,7 @@ pub(super) fn move_about(scene: &mut Scene) {
         json!({"op": "rooms"}),
     ];
     let object = scene.rng.pick(&objects).clone();
-    send_as(scene, reader, Command::Other, object);
+    // Whether it reads the room that it types in, when the command comes, is open.
+    let command = if object["op"] == "typing" { Command::Any } else { Command::Other };
+    send_as(scene, reader, command, object);
 }
