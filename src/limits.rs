@@ -373,6 +373,9 @@ pub const FAILURES_RATE: Rate = Rate { per_second: 1, burst: 40 };
 /// stays below.
 pub const COMMANDS_RATE: Rate = Rate { per_second: 50, burst: 500 };
 
+/// A login costs one command more for every so many channels that the client reads.
+pub const LOGIN_SHARE: u32 = 8;
+
 /// Frames of one WebSocket, control frames and fragments included, after which it is closed.
 pub const FRAMES_RATE: Rate = Rate { per_second: 200, burst: 2_000 };
 
@@ -393,6 +396,7 @@ pub const ADDRESSES_MAX: usize = 16_384;
 
 const _: () = assert!(COMMANDS_RATE.burst / STRICT_SHARE < FRAMES_RATE.burst / STRICT_SHARE);
 const _: () = assert!(COMMANDS_RATE.burst as usize > SUBSCRIPTIONS_MAX);
+const _: () = assert!(COMMANDS_RATE.burst / STRICT_SHARE > SUBSCRIPTIONS_MAX as u32 / LOGIN_SHARE);
 
 /// Bytes of all that is held for peers, unless the command line says otherwise: `account` counts them, and
 /// near this budget the server gives way in the order that `server/memory.rs` tells.

@@ -318,6 +318,21 @@ fn flood_of_commands_by_post() {
 }
 
 #[test]
+fn changing_names_costs_what_is_told() {
+    let server = strict();
+    let mut flood = server.connect();
+    let rooms: Vec<String> = (0..limits::SUBSCRIPTIONS_MAX).map(|room| format!("ch=r{room}")).collect();
+    let poll = flood.get(&format!("/poll?{}&wait=0", rooms.join("&"))).json();
+    let path = format!("/send?sid={}", poll["sid"].as_str().expect("a sid"));
+    let cost = 1 + limits::SUBSCRIPTIONS_MAX as u32 / limits::LOGIN_SHARE;
+    let mut login = || flood.post(&path, r#"{"op":"login","nick":"ann"}"#).json();
+    for _ in 0..burst(limits::COMMANDS_RATE) / cost {
+        assert_eq!(login()["ok"], true);
+    }
+    assert_eq!(login()["error"]["code"], "rate_limited");
+}
+
+#[test]
 fn flood_of_publishes() {
     let server = strict();
     let mut flood = server.connect();

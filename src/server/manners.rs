@@ -12,7 +12,7 @@ use super::peer::Peer;
 use super::quota::Kind;
 use super::refusal::Refusal;
 use super::session::Stage;
-use crate::limits::{IDLE_LOOKS_MAX, MESSAGE_MS};
+use crate::limits::{IDLE_LOOKS_MAX, LOGIN_SHARE, MESSAGE_MS};
 use crate::reactor::{ConnId, Instant, Links, Why};
 use crate::wire::ws;
 
@@ -111,11 +111,20 @@ impl Server {
     }
 
     /// Counts a command of a client, whichever way it came: a new connection is no new quota.
-    pub(super) fn admit_command(&mut self, links: &Links, client: ClientId) -> Result<(), Refusal> {
+    /// Another name is told to all that the client reads, so a login costs the more of it the more there is.
+    pub(super) fn admit_command(
+        &mut self,
+        links: &Links,
+        client: ClientId,
+        is_login: bool,
+    ) -> Result<(), Refusal> {
         let hall = &mut self.hall;
+        let reader = hall.reader(client).filter(|_| is_login);
+        let told = reader.map_or(0, |reader| hall.hub.subscriptions(reader).count());
+        let cost = 1 + told as u32 / LOGIN_SHARE;
         let counts = hall.caller.is_some_and(|caller| hall.quotas.counts(caller));
         match hall.clients.get_mut(client).filter(|_| counts) {
-            Some(client) => hall.quotas.command(&mut client.commands, links.now().as_millis()),
+            Some(client) => hall.quotas.command(&mut client.commands, cost, links.now().as_millis()),
             None => Ok(()),
         }
     }

@@ -105,10 +105,15 @@ impl Bucket {
     /// # Errors
     /// There is none. Nothing was taken.
     pub fn take(&mut self, rate: Rate, now_ms: u64) -> Result<(), u64> {
+        self.take_many(rate, 1, now_ms)
+    }
+
+    /// The same with several tokens at once, all of them or none.
+    fn take_many(&mut self, rate: Rate, count: u32, now_ms: u64) -> Result<(), u64> {
         let now = (now_ms * TICKS_PER_MS) as u32;
         let interval = ((1000 * TICKS_PER_MS) as u32 / rate.per_second.max(1)).max(1);
         let window = interval.saturating_mul(rate.burst.max(1));
-        let ahead = self.ahead(window, now) + interval;
+        let ahead = self.ahead(window, now).saturating_add(interval.saturating_mul(count));
         if ahead > window {
             return Err(u64::from(ahead - window).div_ceil(TICKS_PER_MS));
         }
@@ -304,16 +309,15 @@ impl Quotas {
     /// It has sent too many.
     pub fn frames(&mut self, bucket: &mut Bucket, count: u32, now_ms: u64) -> Result<(), u64> {
         let rate = self.rate(FRAMES_RATE);
-        let taken = (0..count).try_for_each(|_| bucket.take(rate, now_ms));
-        taken.inspect_err(|_| self.refused += 1)
+        bucket.take_many(rate, count, now_ms).inspect_err(|_| self.refused += 1)
     }
 
-    /// Counts a command of a client.
+    /// Counts a command of a client, which may cost as much as several.
     ///
     /// # Errors
     /// It has sent too many: 429, and when it may go on.
-    pub fn command(&mut self, bucket: &mut Bucket, now_ms: u64) -> Result<(), Refusal> {
-        bucket.take(self.rate(COMMANDS_RATE), now_ms).map_err(|ms| {
+    pub fn command(&mut self, bucket: &mut Bucket, cost: u32, now_ms: u64) -> Result<(), Refusal> {
+        bucket.take_many(self.rate(COMMANDS_RATE), cost, now_ms).map_err(|ms| {
             self.refused += 1;
             Refusal::new(429, "rate_limited", "Too many commands; wait a little.").with_retry(ms)
         })
@@ -351,6 +355,16 @@ mod tests {
         assert_eq!(bucket.take(rate, 1100), Ok(()));
         assert_eq!(bucket.take(rate, 1100), Err(100));
         assert_eq!((0..9).filter(|_| bucket.take(rate, 60_000).is_ok()).count(), 3, "no more than its burst");
+    }
+
+    #[test]
+    fn several_tokens_are_taken_together_or_not_at_all() {
+        let rate = Rate { per_second: 10, burst: 5 };
+        let mut bucket = Bucket::default();
+        assert_eq!(bucket.take_many(rate, 4, 0), Ok(()));
+        assert_eq!(bucket.take_many(rate, 3, 0), Err(200));
+        assert_eq!(bucket.take_many(rate, 1, 0), Ok(()), "none was taken");
+        assert!(bucket.take_many(rate, u32::MAX, 0).is_err(), "no sum runs over");
     }
 
     #[test]

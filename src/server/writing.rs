@@ -74,8 +74,10 @@ impl Server {
 
     /// Carries out one command and says how it went. It never fails: what is wrong is in the reply.
     pub(super) fn command(&mut self, links: &mut Links, client: ClientId, text: &str) -> Object {
-        let admitted = self.admit_command(links, client);
-        match Command::parse(text) {
+        let command = Command::parse(text);
+        let is_login = command.as_ref().is_ok_and(|command| command.op() == "login");
+        let admitted = self.admit_command(links, client, is_login);
+        match command {
             Ok(command) => {
                 let answer = admitted.and_then(|()| self.execute(links, client, &command));
                 reply(command.reference(), answer)
