@@ -90,7 +90,15 @@ impl Channel {
 
     /// Adds a subscriber at the end, where a pass under way will still find it. Its index.
     pub(super) fn attach(&mut self, subscriber: Subscriber) -> usize {
-        self.change(|channel| channel.subscribers.push(subscriber));
+        self.change(|channel| {
+            // In steps of an eighth, so that no single reader of many channels at once takes as much memory
+            // as all that came before.
+            let len = channel.subscribers.len();
+            if len == channel.subscribers.capacity() {
+                channel.subscribers.reserve_exact(len / 8 + 1);
+            }
+            channel.subscribers.push(subscriber);
+        });
         self.subscribers.len() - 1
     }
 
@@ -112,8 +120,8 @@ impl Channel {
         self.subscribers.swap_remove(hole);
         moved[1] = (hole < self.subscribers.len()).then_some(hole);
         // An emptied hall is given back, in steps that keep the cost of leaving constant.
-        if self.subscribers.len() < self.subscribers.capacity() / 4 {
-            self.subscribers.shrink_to(self.subscribers.len() * 2);
+        if self.subscribers.len() < self.subscribers.capacity() / 2 {
+            self.subscribers.shrink_to(self.subscribers.len() + self.subscribers.len() / 4);
         }
         moved
     }
@@ -214,6 +222,21 @@ mod tests {
                 assert_eq!(all, expected, "visited {visited}, gone {gone}");
             }
         }
+    }
+
+    #[test]
+    fn one_reader_more_never_takes_as_much_as_all_before() {
+        let mut channel = channel(0);
+        for reader in 0..20_000 {
+            let before = channel.held();
+            channel.attach(Subscriber { reader, back: 0 });
+            let step = (channel.held() - before) / size_of::<Subscriber>();
+            assert!(step <= channel.subscribers.len() / 8 + 1, "{step} for reader {reader}");
+        }
+        while channel.subscribers.len() > 1_000 {
+            channel.detach(0);
+        }
+        assert!(channel.subscribers.capacity() <= 2_000, "{}", channel.subscribers.capacity());
     }
 
     #[test]
