@@ -34,16 +34,14 @@ pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
 pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
 
 /// Frames of one WebSocket message. Empty fragments cost a peer six bytes and grow nothing, so that the bound
-/// on a message's bytes never stops them; this one does. A 16 MiB message in fragments of 256 bytes just
-/// fits.
+/// on a message's bytes never stops them; this one does. 16 MiB in fragments of 256 bytes just fit.
 pub const FRAGMENTS_MAX: u32 = 65_536;
 
 /// Octets of a PROXY header. The addresses take 52 at most; the rest is for what proxies tell beside them,
 /// of which the longest is the name in a client's certificate.
 pub const PROXY_HEADER_BYTES_MAX: usize = 2 * 1024;
 
-/// Hops of `X-Forwarded-For` or `Forwarded` that are looked at, from the right: nobody has more proxies of
-/// his own in a row.
+/// Hops of `X-Forwarded-For` or `Forwarded` that are looked at, from the right: who has more proxies.
 pub const FORWARDED_HOPS_MAX: usize = 16;
 
 /// Bytes of a message below which it is never compressed: what it would save is less than what it would cost
@@ -67,8 +65,7 @@ pub const DEFLATE_STREAMS_MAX: usize = 1024;
 /// encoders, poor but lawful, to which nine bits are an octet.
 pub const DEFLATED_SLACK: u32 = 8;
 
-/// Arrays and objects inside one another in published JSON. Many readers' parsers take no more than some
-/// hundred.
+/// Arrays and objects inside one another in published JSON. Many parsers take no more than some hundred.
 pub const JSON_DEPTH_MAX: usize = 64;
 
 /// Bytes of a callback's name (iframe, JSONP): room for a few dotted namespaces and a generated suffix.
@@ -189,8 +186,7 @@ pub const PRESENCE_TOLD_MAX: usize = 500;
 /// Milliseconds an idempotency key is remembered. The wire surface promises at least five minutes.
 pub const KEY_KEPT_MS: u64 = 5 * 60 * 1000;
 
-/// Idempotency keys remembered at once: 400 keyed publishes a second for as long as keys are kept, in
-/// some ten megabytes.
+/// Idempotency keys remembered at once: 400 keyed publishes a second for as long as keys are kept.
 pub const KEYS_MAX: usize = 131_072;
 
 /// Dropped channels whose floor is remembered by name. Beyond them one common floor is kept.
@@ -203,8 +199,7 @@ pub const FANOUT_SLICE: usize = 64;
 /// has a budget to look at.
 pub const FANOUT_PASSED_OVER_MAX: usize = 256;
 
-/// Messages joined into one run for readers at the same position. Who is further behind takes
-/// one after the other.
+/// Messages joined into one run for readers at the same place. Who is further behind takes one at a time.
 pub const RUN_MESSAGES_MAX: usize = 64;
 
 /// Messages of a channel, the newest, that keep their images. Not fewer than a run has.
@@ -238,8 +233,7 @@ pub const PROXY_MS: u64 = 5_000;
 /// Milliseconds that a request body may take.
 pub const BODY_MS: u64 = 60_000;
 
-/// Milliseconds that a WebSocket message may take from its first byte to its last, fragments, pings between
-/// them and all.
+/// Milliseconds that a WebSocket message may take from its first byte to its last, with all its fragments.
 pub const MESSAGE_MS: u64 = 60_000;
 
 /// Milliseconds that a connection may stay between two requests.
@@ -316,8 +310,7 @@ pub const COMMAND_REF_BYTES_MAX: usize = 64;
 /// Bytes that a command may have beyond the message it carries.
 pub const COMMAND_BYTES_MAX: usize = 4 * 1024;
 
-/// Clients for each connection that may be open: pollers between two polls, and those in their grace
-/// period.
+/// Clients for each connection that may be open: pollers between two polls, and who is in a grace period.
 pub const CLIENTS_PER_CONNECTION: usize = 4;
 
 /// Commands in one `POST /send`.
@@ -350,8 +343,7 @@ pub struct Rate {
     pub burst: u32,
 }
 
-/// Connections that one address may make. Hundreds of people behind one address come back at once after a
-/// restart.
+/// Connections that one address may make. Hundreds of people behind one come back at once after a restart.
 pub const CONNECTIONS_RATE: Rate = Rate { per_second: 50, burst: 1_000 };
 
 /// Requests of one address: fifty short pollers and everyone's page loads.
@@ -369,8 +361,7 @@ pub const CHANNELS_RATE: Rate = Rate { per_second: 20, burst: 1_000 };
 /// Wrong keys and secrets of one address: a script that is set up wrong gets by, a search does not.
 pub const FAILURES_RATE: Rate = Rate { per_second: 1, burst: 40 };
 
-/// Commands of one client: nobody types that fast, and a page that subscribes to all that it may at once
-/// stays below.
+/// Commands of one client: nobody types that fast, and who subscribes to all at once stays below.
 pub const COMMANDS_RATE: Rate = Rate { per_second: 50, burst: 500 };
 
 /// A login costs one command more for every so many channels that the client reads.
@@ -379,7 +370,13 @@ pub const LOGIN_SHARE: u32 = 8;
 /// Frames of one WebSocket, control frames and fragments included, after which it is closed.
 pub const FRAMES_RATE: Rate = Rate { per_second: 200, burst: 2_000 };
 
-/// Connections looked at in a full table to find one to end for a newcomer.
+/// Bytes that compressed messages of one connection may come to before all others have their turn.
+pub const INFLATED_BYTES_PER_TURN_MAX: u64 = 64 * 1024;
+
+/// Connections that go on in a turn with what was more than their share of an earlier one.
+pub const LINKS_CALLED_BACK_PER_TURN_MAX: usize = 8;
+
+/// Connections or clients looked at in a full table to find one to end for a newcomer.
 pub const IDLE_LOOKS_MAX: usize = 64;
 
 /// The part of each rate that `--limits strict` leaves, one of so many.
@@ -431,6 +428,7 @@ const _: () = assert!(LOG_BYTES_MAX <= MEMORY_DEFAULT / MEMORY_LOG_SHARE);
 const _: () = assert!(MEMORY_MIN / MEMORY_FULL_SHARE >= READ_BUFFER_BYTES);
 
 const _: () = assert!(COPY_BYTES < MESSAGE_BYTES_MAX);
+const _: () = assert!(PICTURES_BYTES_DEFAULT <= MEMORY_DEFAULT / PICTURES_MEMORY_SHARE);
 const _: () =
     assert!(PICTURE_BYTES_DEFAULT + PICTURE_OVERHEAD_BYTES <= PICTURES_BYTES_DEFAULT / PICTURE_SHARE);
 const _: () = assert!(PICTURE_BYTES_DEFAULT <= MESSAGE_BYTES_DEFAULT);

@@ -76,6 +76,9 @@ pub const PICTURES_MAX: usize = 4_096;
 /// One person's pictures may take one part in this many of the room for all.
 pub const PICTURE_SHARE: usize = 4;
 
+/// All pictures may take one part in this many of the memory budget.
+pub const PICTURES_MEMORY_SHARE: usize = 4;
+
 /// Pixels of a picture. A browser that shows it needs four bytes for each, however few it was sent as.
 pub const PICTURE_PIXELS_MAX: u64 = 40_000_000;
 

@@ -69,6 +69,7 @@ pub(super) struct Link {
     pub(super) paused: bool,
     in_run: bool,
     in_dirty: bool,
+    pub(super) in_yielded: bool,
     /// Wants [`Handler::on_drain`](super::Handler::on_drain) once nothing waits.
     pub(super) hungry: bool,
     /// Never shown to the handler: it only carries the answer that there is no room.
@@ -157,6 +158,8 @@ pub struct Links {
     pub(super) run: VecDeque<ConnId>,
     /// Have something to write and a kernel that may take it. Each link is in it once at most.
     pub(super) dirty: VecDeque<ConnId>,
+    pub(super) yielded: VecDeque<ConnId>,
+    pub(super) spent: u64,
     /// To be reaped at the end of this turn.
     pub(super) doomed: Vec<ConnId>,
     pub(super) wheel: Wheel<Timer>,
@@ -173,6 +176,8 @@ impl Links {
             next_generation: 0,
             run: VecDeque::new(),
             dirty: VecDeque::new(),
+            yielded: VecDeque::new(),
+            spent: 0,
             doomed: Vec::new(),
             wheel: Wheel::new(now),
             now,
@@ -197,6 +202,7 @@ impl Links {
             paused: false,
             in_run: false,
             in_dirty: false,
+            in_yielded: false,
             hungry: false,
             refused: false,
             outbox: Outbox::default(),
@@ -224,7 +230,7 @@ impl Links {
         self.slots.get_mut(id.slot()).filter(|link| link.generation == id.generation)
     }
 
-    fn peek(&self, id: ConnId) -> Option<&Link> {
+    pub(super) fn peek(&self, id: ConnId) -> Option<&Link> {
         self.slots.get(id.slot()).filter(|link| link.generation == id.generation)
     }
 
@@ -307,8 +313,7 @@ impl Links {
         self.want_write(id);
     }
 
-    /// Room for one more chunk, if the connection is open, the kernel takes bytes and no more than
-    /// `queued_max` wait.
+    /// Room for one more chunk: it is open, the kernel takes bytes, no more than `queued_max` wait.
     pub fn offer(&mut self, id: ConnId, queued_max: usize) -> Option<Offer<'_>> {
         let Links { slots, dirty, .. } = self;
         let link = slots.get_mut(id.slot()).filter(|link| link.generation == id.generation)?;
@@ -373,8 +378,7 @@ impl Links {
     /// Replaces the connection's one deadline. [`Instant::NEVER`] takes it away. Does nothing once the end
     /// was asked for: the time for that is the reactor's.
     ///
-    /// A later deadline costs a store: the entry in the wheel stays, and when it comes out it is put in
-    /// again for what is left.
+    /// A later deadline costs a store: the entry in the wheel stays, and is put in again when it comes out.
     pub fn set_deadline(&mut self, id: ConnId, deadline: Instant) {
         if self.is_open(id) {
             self.arm(id, deadline);
@@ -446,7 +450,8 @@ impl Links {
     /// Bytes of the tables of connections and of the timers, whatever they hold.
     pub fn tables_held(&self) -> usize {
         let slot = size_of::<Link>() + 3 * size_of::<usize>();
-        let queued = self.run.capacity() + self.dirty.capacity() + self.doomed.capacity();
+        let queued =
+            self.run.capacity() + self.dirty.capacity() + self.yielded.capacity() + self.doomed.capacity();
         self.slots.capacity() * slot + queued * size_of::<ConnId>() + self.wheel.held()
     }
 

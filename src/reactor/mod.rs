@@ -26,6 +26,7 @@ mod id;
 pub mod io;
 pub mod link;
 pub mod outbox;
+mod share;
 pub mod time;
 pub mod wheel;
 mod write;
@@ -131,6 +132,7 @@ impl<I: Io> Reactor<I> {
         self.links.wall = wall;
         self.links.stats.turns += 1;
         handler.on_turn(&mut self.links);
+        self.links.call_back();
 
         let ready = std::mem::take(&mut self.ready);
         for event in &ready {
@@ -172,7 +174,9 @@ impl<I: Io> Reactor<I> {
     fn wait_ms(&self, handler: &impl Handler) -> Option<u64> {
         let now = self.links.now;
         let accepts = self.acceptable && self.accept_at <= now;
-        if accepts || !self.links.run.is_empty() || !self.links.dirty.is_empty() || handler.has_work() {
+        let links = &self.links;
+        let is_idle = links.run.is_empty() && links.dirty.is_empty() && links.yielded.is_empty();
+        if accepts || !is_idle || handler.has_work() {
             return Some(0);
         }
         let accept_at = if self.acceptable { self.accept_at } else { Instant::NEVER };
@@ -272,9 +276,9 @@ impl<I: Io> Reactor<I> {
 
     fn read(&mut self, handler: &mut impl Handler) {
         let round = self.links.run.len().min(LINKS_READ_PER_TURN_MAX);
-        let enough = self.links.stats.read_bytes + READ_BYTES_PER_TURN_MAX;
+        let enough = self.links.stats.read_bytes + self.links.spent + READ_BYTES_PER_TURN_MAX;
         for _ in 0..round {
-            if self.links.stats.read_bytes > enough {
+            if self.links.stats.read_bytes + self.links.spent > enough {
                 return;
             }
             let Some(id) = self.links.next_run() else { return };

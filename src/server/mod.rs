@@ -69,7 +69,7 @@ pub use self::refusal::Refusal;
 use self::session::{Fault, Incoming, Reply, Stage};
 pub use self::transport::Transport;
 pub use crate::hub::ChannelInfo;
-use crate::limits::{HEAD_MS, HIGH_WATER_BYTES};
+use crate::limits::{HEAD_MS, HIGH_WATER_BYTES, INFLATED_BYTES_PER_TURN_MAX};
 use crate::reactor::{ConnId, Handler, Links, Why};
 use crate::wire::http::Head;
 use crate::wire::proxy::Source;
@@ -120,14 +120,22 @@ impl Server {
     /// Takes bytes of a connection apart and does what they ask, one thing after the other.
     fn feed(&mut self, links: &mut Links, id: ConnId, bytes: &[u8]) {
         let mut input = bytes;
+        let begun = self.hall.inflater.counts().plain;
         while !input.is_empty() && links.is_open(id) {
+            // What was compressed costs what it has become: the others come first then.
+            if self.hall.inflater.counts().plain - begun >= INFLATED_BYTES_PER_TURN_MAX {
+                self.hall.session(id).stash(input);
+                links.pause(id);
+                links.yield_turn(id);
+                break;
+            }
             // Whoever sends faster than it reads, or ahead of an answer, waits: what came is kept, the rest
             // stays in the kernel.
             if self.hall.session(id).is_busy() || links.queued(id) > HIGH_WATER_BYTES {
                 self.hall.session(id).stash(input);
                 links.pause(id);
                 links.want_drain(id);
-                return;
+                break;
             }
             let was_idle = self.hall.session(id).stage() == Stage::Idle;
             match self.hall.session(id).next(&mut input) {
@@ -148,6 +156,7 @@ impl Server {
                 }
             }
         }
+        links.spend(self.hall.inflater.counts().plain - begun);
     }
 
     /// A proxy has said whose connection this is.
@@ -195,7 +204,7 @@ impl Handler for Server {
 
     fn on_read(&mut self, links: &mut Links, id: ConnId, bytes: &[u8]) {
         self.feed(links, id, bytes);
-        self.hall.pressure.app_held = self.app.held();
+        self.relieve(links);
         self.hall.check_memory(links, id);
         self.hall.want_sweep(links);
     }
@@ -222,6 +231,7 @@ impl Handler for Server {
         // What the peer asked comes before what the log holds for it: a reader that is far behind would
         // else never be answered.
         if !self.hall.session(id).is_busy()
+            && !links.has_yielded(id)
             && let Some(bytes) = self.hall.session(id).unstash()
         {
             links.resume(id);
@@ -275,7 +285,7 @@ impl Handler for Server {
 
     fn on_fan_out(&mut self, links: &mut Links, budget: usize) {
         self.tell_departures(links);
-        self.hall.relieve(links);
+        self.relieve(links);
         for _ in 0..budget {
             let Some(due) = self.hall.hub.next_due() else { break };
             self.hall.serve(links, due);
