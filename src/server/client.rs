@@ -86,6 +86,13 @@ pub struct Client {
     pub commands: Bucket,
 }
 
+impl Client {
+    /// Whether it had a connection, and has none now.
+    pub fn is_absent(&self) -> bool {
+        self.conn.is_none() && self.expires != Instant::NEVER
+    }
+}
+
 // Paid by every client, present or in its grace period.
 const _: () = assert!(size_of::<Option<Client>>() <= 72);
 
@@ -95,6 +102,8 @@ pub struct Clients {
     slots: Vec<Option<Client>>,
     next_generation: u32,
     count: usize,
+    /// The slot at which the next one to end for a newcomer is looked for.
+    hand: usize,
 }
 
 impl Clients {
@@ -191,6 +200,20 @@ impl Clients {
         if client.expires <= now { Expiry::Now } else { Expiry::At(client.expires) }
     }
 
+    /// Of some clients, `looks` slots further each time, the one that has been without a connection for
+    /// longest.
+    pub fn longest_absent(&mut self, looks: usize) -> Option<ClientId> {
+        let looks = looks.min(self.slots.len());
+        let slots = (self.hand..self.hand + looks).map(|slot| slot % self.slots.len());
+        let absent = slots.filter_map(|slot| {
+            let (id, client) = self.at(slot as u32)?;
+            client.is_absent().then_some((client.expires, id))
+        });
+        let longest = absent.min();
+        self.hand = (self.hand + looks) % self.slots.len().max(1);
+        longest.map(|(_, id)| id)
+    }
+
     /// Whether the client still exists.
     pub fn is_present(&self, id: ClientId) -> bool {
         self.get(id).is_some()
@@ -270,6 +293,20 @@ mod tests {
         assert!(!clients.expire_at(ann, Instant::from_millis(200)));
         assert_eq!(clients.timer_came(ann, Instant::from_millis(100)), Expiry::At(Instant::from_millis(200)));
         assert_eq!(clients.timer_came(ann, Instant::from_millis(200)), Expiry::Now);
+    }
+
+    #[test]
+    fn the_longest_absent_is_found_and_nobody_else() {
+        let mut clients = Clients::default();
+        let ids: Vec<ClientId> = (0..5).map(|slot| insert(&mut clients, slot)).collect();
+        assert_eq!(clients.longest_absent(9), None, "they have not begun");
+        for (place, ms) in [(1, 300), (2, 100), (3, 200)] {
+            let _ = clients.expire_at(ids[place], Instant::from_millis(ms));
+        }
+        assert_eq!(clients.longest_absent(9), Some(ids[2]));
+        clients.remove(ids[2]);
+        assert_eq!(clients.longest_absent(3), Some(ids[1]), "of those looked at");
+        assert_eq!(clients.longest_absent(3), Some(ids[3]), "the look goes on from there, and around");
     }
 
     #[test]

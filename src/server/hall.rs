@@ -25,11 +25,11 @@ use super::quota::{Kind, Quotas};
 use super::refusal::Refusal;
 use super::session::{Reply, Session, Stage};
 use super::transport::Transport;
-use crate::account::{self, Part};
-use crate::hub::{Bounds, Data, Hub, Item, NO_EPOCH, ReaderId, Start};
+use crate::account::{self, Image, Part};
+use crate::hub::{self, Bounds, Data, Hub, Item, NO_EPOCH, ReaderId, Start};
 use crate::limits::{
-    CLIENTS_PER_CONNECTION, HEAD_MS, IDLE_MS, PROXY_MS, RETRY_MS_MAX, RETRY_MS_MIN, SEND_QUEUE_BYTES_MAX,
-    SWEEP_CHANNELS, SWEEP_MS, TELL_READERS_MAX,
+    CLIENTS_PER_CONNECTION, HEAD_MS, HIGH_WATER_BYTES, IDLE_MS, PROXY_MS, RETRY_MS_MAX, RETRY_MS_MIN,
+    SEND_QUEUE_BYTES_MAX, SWEEP_CHANNELS, SWEEP_MS, TELL_READERS_MAX,
 };
 use crate::reactor::{ConnId, Links, Why};
 use crate::wire::deflate::{Deflater, Inflater};
@@ -241,7 +241,10 @@ impl Hall {
     ) -> Result<ClientId, Refusal> {
         self.admit_memory(links)?;
         self.count(links, Kind::Client)?;
-        let reader = self.hub.join()?;
+        let reader = match self.hub.join() {
+            Err(hub::Refusal::TooManyReaders) if self.end_absent() => self.hub.join()?,
+            joined => joined?,
+        };
         Ok(self.clients.insert(reader, transport, peer, &mut *self.entropy))
     }
 
@@ -387,11 +390,22 @@ impl Hall {
 
     pub(super) fn tell(&mut self, links: &mut Links, channel: &str, event: &Object) {
         let Some(id) = self.hub.find(channel) else { return };
-        let readers: Vec<ReaderId> = self.hub.readers_of(id).take(TELL_READERS_MAX).collect();
-        for reader in readers {
-            if let Some((client, _)) = self.clients.at(reader.slot()) {
-                self.send(links, client, event);
+        // Made once for all readers of a transport. Who does not keep up is spared it: it is kept nowhere,
+        // so a reader must not become a queue for it either.
+        let mut made: Vec<(Transport, Image)> = Vec::new();
+        for reader in self.hub.readers_of(id).take(TELL_READERS_MAX) {
+            let Some((client, _)) = self.clients.at(reader.slot()) else { continue };
+            let Some((id, transport)) = self.clients.line(client) else { continue };
+            if transport.is_poll() || links.queued(id) > HIGH_WATER_BYTES {
+                continue;
             }
+            let known = made.iter().find(|(of, _)| *of == transport).map(|(_, image)| image.clone());
+            let image = known.unwrap_or_else(|| {
+                let image = Image::from(transport.event(None, event.as_bytes()));
+                made.push((transport, image.clone()));
+                image
+            });
+            links.send(id, image);
         }
     }
 

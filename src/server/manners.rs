@@ -1,7 +1,8 @@
 //! Manners: what a peer has to keep to beyond the protocol, and what becomes of one that does not.
 //!
 //! Here the acts are counted whose quotas `quota` keeps, a message that does not come to its end is given a
-//! deadline, and a full table finds somebody who only sits there. It knows no command and no route.
+//! deadline, and a full table finds somebody who only sits there, or who has left. It knows no command and
+//! no route.
 
 use log::debug;
 
@@ -72,6 +73,20 @@ impl Hall {
             self.drop_connection(links, id, Why::Finished);
         }
         found
+    }
+
+    /// Makes room in a full table of clients: ends one that has no connection, of some the one that has had
+    /// none for longest. Whether there was one.
+    ///
+    /// A poll without a sid makes a client that lives for its grace period, so one connection can fill the
+    /// table as fast as it can ask. What it pushes out from then on is what it left there itself.
+    pub(super) fn end_absent(&mut self) -> bool {
+        let longest = self.clients.longest_absent(IDLE_LOOKS_MAX);
+        if let Some(client) = longest {
+            debug!("a client without a connection makes room for another");
+            self.remove(client);
+        }
+        longest.is_some()
     }
 }
 
