@@ -13,9 +13,11 @@
 //! | `rooms` | the list of rooms |
 //! | `receipts`, `recent` | what is known to have been read; a table that forgets |
 //! | `pictures`, `image` | pictures, and what their bytes say they are |
+//! | `held` | how much memory all this takes, and what of it can be given up |
 //! | `moderation`, `admin` | who is muted or banned, and by whose order |
 
 mod admin;
+mod held;
 mod image;
 mod messages;
 mod moderation;
@@ -341,6 +343,14 @@ impl App for Chat {
             let news = self.people.leave(&nick, client, ctx.now());
             self.announce(ctx, &nick, news);
         }
+    }
+
+    fn held(&self) -> usize {
+        self.bytes()
+    }
+
+    fn relieve(&mut self, bytes: usize) {
+        self.give_up(bytes);
     }
 
     fn on_request(&mut self, ctx: &mut Ctx<'_>, request: &Request<'_>) -> Response {

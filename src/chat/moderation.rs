@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
+use super::held::NICK_BYTES;
 use super::nick;
 use super::recent::Recent;
 use crate::limits::{NAME_NETWORKS_MAX, NAMES_MS, NAMES_PER_NETWORK_MAX, SENTENCE_S_MAX, SENTENCES_MAX};
@@ -52,6 +53,10 @@ impl<K: Ord> Sentences<K> {
         self.until.get(whom).and_then(|until| until.checked_sub(now)).filter(|left| *left > 0)
     }
 
+    fn len(&self) -> usize {
+        self.until.len()
+    }
+
     /// All that hold, with the milliseconds that are left.
     pub(super) fn iter(&self, now: u64) -> impl Iterator<Item = (&K, u64)> {
         self.until
@@ -89,6 +94,14 @@ impl Default for Moderation {
 }
 
 impl Moderation {
+    /// Bytes of all of it, at most.
+    pub(super) fn held(&self) -> usize {
+        let names = self.muted.len() + self.banned.len();
+        let time = 2 * size_of::<u64>();
+        let networks = self.networks.len() + 2 * self.newcomers.len();
+        names * (NICK_BYTES + time) + networks * (size_of::<IpAddr>() + time)
+    }
+
     /// Makes somebody silent for so many seconds.
     ///
     /// # Errors

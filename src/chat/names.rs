@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::held::{CLIENT_BYTES, NICK_BYTES};
 use super::nick;
 use crate::limits::{NAMES_MAX, NAMES_PER_CLIENT_MAX};
 use crate::server::{ClientId, Refusal, same_bytes};
@@ -109,6 +110,13 @@ impl Names {
             return None;
         }
         self.taken.get(&nick::fold(nick)).map(|name| &*name.nick)
+    }
+
+    /// Bytes of all of it, at most.
+    pub(super) fn held(&self) -> usize {
+        let taken = self.taken.len() * (4 * NICK_BYTES + 2 * size_of::<Name>());
+        let clients = self.of_client.len() * (CLIENT_BYTES + NICK_BYTES);
+        taken + clients + self.unused.len() * NICK_BYTES
     }
 
     /// The client uses its name no more. The answer is the name, if it had one.

@@ -15,6 +15,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::held::{ALLOCATION_BYTES, NICK_BYTES};
 use crate::limits::{AWAY_MS, TABS_MAX};
 use crate::server::{ClientId, Refusal};
 
@@ -151,6 +152,11 @@ impl People {
     /// All who are here.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Person)> {
         self.here.iter().map(|(nick, person)| (&**nick, person))
+    }
+
+    /// Bytes of all of it, at most, where everybody has the usual few tabs.
+    pub(super) fn held(&self) -> usize {
+        self.here.len() * (NICK_BYTES + size_of::<Person>() + 4 * size_of::<Tab>() + ALLOCATION_BYTES)
     }
 
     /// How many are here.

@@ -104,6 +104,16 @@ impl Pictures {
         gone.is_some()
     }
 
+    /// Bytes of all of them.
+    pub(super) fn held(&self) -> usize {
+        self.bytes
+    }
+
+    /// Forgets the one that came first. Whether there was one.
+    pub(super) fn forget_oldest(&mut self) -> bool {
+        self.drop_first(|_| true)
+    }
+
     /// Forgets a picture, if it is that person's.
     pub(super) fn forget(&mut self, owner: &str, name: &str) {
         if self.kept.get(name).is_some_and(|picture| picture.owner == owner)

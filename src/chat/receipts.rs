@@ -4,6 +4,7 @@
 //! newer than what was told is no news, and what was read was received. A pair that was forgotten costs one
 //! receipt too many.
 
+use super::held::{CHANNEL_BYTES, NICK_BYTES};
 use super::recent::Recent;
 use crate::limits::RECEIPTS_MAX;
 
@@ -45,6 +46,11 @@ impl Default for Receipts {
 }
 
 impl Receipts {
+    /// Bytes of all of it, at most: each pair is the key of a value, and has its place in an order.
+    pub(super) fn held(&self) -> usize {
+        self.told.len() * 2 * (NICK_BYTES + CHANNEL_BYTES + size_of::<Told>())
+    }
+
     /// Notes a receipt, and says whether it tells anything new.
     pub(super) fn is_news(&mut self, reader: &str, of: &str, receipt: Receipt, seq: u64) -> bool {
         let told = self.told.entry(&(reader.to_owned(), of.to_owned()), Told::default);

@@ -16,6 +16,11 @@ pub(super) struct Rooms {
 }
 
 impl Rooms {
+    /// Bytes of the listing that is kept.
+    pub(super) fn held(&self) -> usize {
+        self.listing.as_ref().map_or(0, |(_, listing)| listing.as_bytes().len())
+    }
+
     /// `rooms {}`: those with the most users first.
     pub(super) fn list(&mut self, ctx: &Ctx<'_>, defaults: &[String]) -> Object {
         let now = ctx.now();

@@ -54,7 +54,8 @@ What it keeps and allows
 The chat
   --room NAME          a room that is listed though nobody is in it (lobby; repeatable)
   --picture-bytes N    bytes of the largest picture (512K)
-  --pictures-bytes N   bytes of all pictures that are kept; the oldest go (32M)
+  --pictures-bytes N   bytes of all pictures that are kept; the oldest go (32M,
+                       or a quarter of --memory)
 
 Others
   --log LEVEL          error, warn, info, debug or trace (warn)
@@ -110,7 +111,8 @@ impl Args {
         let mut config = Config { publish_key: key, ..Config::default() };
         let mut chat = Options { rooms: Vec::new(), ..Options::default() };
         let mut address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let (mut port, mut log, mut is_open) = (8080, LevelFilter::Warn, false);
+        let (mut port, mut log) = (8080, LevelFilter::Warn);
+        let (mut is_open, mut has_pictures) = (false, false);
         let mut parser = lexopt::Parser::from_args(args);
         while let Some(arg) = parser.next()? {
             match arg {
@@ -137,6 +139,7 @@ impl Args {
                 Long("room") => chat.rooms.push(room_of(&parser.value()?.string()?)?),
                 Long(name) => {
                     let name = name.to_owned();
+                    has_pictures |= name == "pictures-bytes";
                     set_number(&mut config, &mut chat, &name, &mut parser)?;
                 }
                 other => return Err(other.unexpected().into()),
@@ -145,6 +148,10 @@ impl Args {
         config.open_back_end = address.is_loopback();
         if chat.rooms.is_empty() {
             chat.rooms = Options::default().rooms;
+        }
+        let share = config.memory / limits::PICTURES_MEMORY_SHARE;
+        if !has_pictures {
+            chat.pictures_bytes = chat.pictures_bytes.min(share);
         }
         check(&config, &chat, address, is_open)?;
         // A request carries a picture, or a message and a little around it.
@@ -170,6 +177,10 @@ fn check(config: &Config, chat: &Options, address: IpAddr, is_open: bool) -> Res
     }
     if config.bounds.message_bytes >= config.bounds.channel_bytes {
         return Err(Misuse::Wrong("--message-bytes must be less than --history-bytes".to_owned()));
+    }
+    if chat.pictures_bytes > config.memory / limits::PICTURES_MEMORY_SHARE {
+        let share = limits::PICTURES_MEMORY_SHARE;
+        return Err(Misuse::Wrong(format!("--memory must be at least {share} times --pictures-bytes")));
     }
     let share = chat.pictures_bytes / limits::PICTURE_SHARE;
     if chat.picture_bytes + limits::PICTURE_OVERHEAD_BYTES > share {
@@ -349,6 +360,8 @@ mod tests {
         assert!(wrong("--proxy-protocol").contains("--trusted-proxy"));
         assert!(parse("--proxy-protocol --trusted-proxy ::1 --trusted-proxy 10.0.0.0/8").is_ok());
         assert!(wrong("--picture-bytes 9M").contains("--pictures-bytes"));
+        assert!(wrong("--pictures-bytes 200M").contains("--memory"));
+        assert_eq!(parse("--memory 16M").unwrap().chat.pictures_bytes, 4 << 20);
         assert!(wrong("--room @ann").contains("@ann") && wrong("--room a/b").contains("a/b"));
         assert!(wrong("extra").contains("extra"));
         assert_eq!(parse("--port 70000").is_err(), parse("--help").is_err());

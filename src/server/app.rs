@@ -180,6 +180,10 @@ pub trait App {
         0
     }
 
+    /// The memory budget is nearly spent, and old history has gone: that many bytes should be given up, if
+    /// there are any that can be missed. Connections are ended next.
+    fn relieve(&mut self, _bytes: usize) {}
+
     /// A request came for a path that is not the server's.
     fn on_request(&mut self, _ctx: &mut Ctx<'_>, _request: &Request<'_>) -> Response {
         Response::problem(404, "not_found", "There is nothing at this path.")
@@ -220,7 +224,8 @@ impl Ctx<'_> {
         self.hall.send_message(self.links, client, message)
     }
 
-    /// Sends an event to all who read a channel now, outside the log: nobody finds it there later.
+    /// Sends an event to all who read a channel now, outside the log: nobody finds it there later, and
+    /// whoever is behind with reading never gets it.
     pub fn tell(&mut self, channel: &str, event: &Object) {
         self.hall.tell(self.links, channel, event);
     }

@@ -6,9 +6,12 @@
 //!   0 ───────────────────────────────────────────── high (7/8) ──── full (15/16) ── budget
 //!                                                     │                │
 //!   1  history is given up, the oldest first ◄────────┤                │
-//!   2  connections for which most is held are ended ◄─┘                │
+//!   2  the application gives up what it can miss ◄────┤                │
+//!   3  clients without a connection are ended, those  │                │
+//!      with most subscriptions first ◄────────────────┤                │
+//!   4  connections for which most is held are ended ◄─┘                │
 //!      (readers that are behind, what is not whole), the heaviest first│
-//!   3  newcomers are answered 503, and what would grow is refused ◄────┘
+//!   5  newcomers are answered 503, and what would grow is refused ◄────┘
 //! ```
 //!
 //! Each step is taken when the one before it has nothing left to give. A reader that keeps up, or is merely
@@ -19,6 +22,8 @@
 
 use log::{info, warn};
 
+use super::Server;
+use super::client::{Client, ClientId};
 use super::hall::Hall;
 use super::refusal::Refusal;
 use super::session::{Reply, Session, Stage};
@@ -35,7 +40,7 @@ use crate::wire::ws;
 pub(super) struct Pressure {
     /// Bytes of history given up.
     pub(super) history_bytes: u64,
-    /// Connections ended.
+    /// Connections and clients ended.
     pub(super) ended: u64,
     /// Requests, messages and connections refused.
     pub(super) refused: u64,
@@ -85,30 +90,64 @@ impl Hall {
         self.memory(links) > self.full()
     }
 
-    /// Gives way, if it has to: see the top of this file.
+    /// Gives way, if it has to and without the application: see the top of this file.
     pub(super) fn relieve(&mut self, links: &mut Links) {
-        let (held, high) = (self.memory(links), self.high());
+        if self.must_relieve(links) {
+            self.give_up_history(links);
+            self.give_up_clients(links);
+        }
+    }
+
+    fn must_relieve(&mut self, links: &Links) -> bool {
+        let held = self.memory(links);
         self.hub.set_full(held > self.full());
-        if held <= high {
-            return;
-        }
-        // Both searches look at everything there is: not again before they may find something.
-        if held < self.pressure.search_held && links.now() < self.pressure.search_at {
-            return;
-        }
+        // The searches look at everything there is: not again before they may find something.
+        let is_early = held < self.pressure.search_held && links.now() < self.pressure.search_at;
+        held > self.high() && !is_early
+    }
+
+    /// What is held beyond what may be, and some more at once, so that a search is paid for by what may come
+    /// before the next.
+    fn excess(&self, links: &Links) -> usize {
+        let excess = self.memory(links).saturating_sub(self.high());
+        if excess == 0 { 0 } else { excess + self.step() }
+    }
+
+    fn give_up_history(&mut self, links: &Links) {
         let before = self.hub.bytes();
-        // Some more at once, so that a search is paid for by what may come before the next.
-        self.hub.shed(before.saturating_sub(held - high + self.step()));
+        self.hub.shed(before.saturating_sub(self.excess(links)));
         self.pressure.history_bytes += (before - self.hub.bytes()) as u64;
-        if self.memory(links) > high {
+    }
+
+    fn give_up_clients(&mut self, links: &mut Links) {
+        if self.memory(links) > self.high() {
+            self.end_absent_readers(links);
+        }
+        if self.memory(links) > self.high() {
             self.end_heavy(links);
         }
-        let held = self.memory(links);
+        let (held, high) = (self.memory(links), self.high());
         self.hub.set_full(held > self.full());
         self.pressure.search_held = held.max(high) + self.step();
         self.pressure.search_at = links.now().after(MEMORY_SEARCH_MS);
         if held <= high {
             self.pressure.search_held = 0;
+        }
+    }
+
+    /// Ends clients without a connection, those with most subscriptions first. Each comes back as another
+    /// one, with its cursor.
+    fn end_absent_readers(&mut self, links: &Links) {
+        let absent = self.clients.iter().filter(|(_, client)| client.is_absent());
+        let weigh = |(id, client): (ClientId, &Client)| (self.hub.subscriptions(client.reader).count(), id);
+        let mut absent: Vec<(usize, ClientId)> = absent.map(weigh).filter(|(count, _)| *count > 1).collect();
+        absent.sort_unstable();
+        let low = self.high() - self.step();
+        while self.memory(links) > low
+            && let Some((_, client)) = absent.pop()
+        {
+            self.pressure.ended += 1;
+            self.remove(client);
         }
     }
 
@@ -174,9 +213,8 @@ impl Hall {
         }
     }
 
-    /// A connection that holds something that is not whole, while there is no memory left.
+    /// Ends a connection that holds something that is not whole, while there is no memory left.
     pub(super) fn check_memory(&mut self, links: &mut Links, id: ConnId) {
-        self.relieve(links);
         if links.is_open(id) && self.session(id).held() >= MEMORY_HEAVY_MIN && self.is_full(links) {
             warn!("{id} is refused: the memory budget is spent");
             self.refuse_for_memory(links, id);
@@ -193,6 +231,23 @@ impl Hall {
         }
         self.pressure.refused += 1;
         Err(no_memory())
+    }
+}
+
+impl Server {
+    /// Gives way, if it has to: see the top of this file.
+    pub(super) fn relieve(&mut self, links: &mut Links) {
+        self.hall.pressure.app_held = self.app.held();
+        if !self.hall.must_relieve(links) {
+            return;
+        }
+        self.hall.give_up_history(links);
+        let excess = self.hall.excess(links);
+        if excess > 0 {
+            self.app.relieve(excess);
+            self.hall.pressure.app_held = self.app.held();
+        }
+        self.hall.give_up_clients(links);
     }
 }
 

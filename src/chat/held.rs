@@ -1,0 +1,99 @@
+//! What the chat holds for people, in bytes, and what of it can be given up.
+//!
+//! It is for the memory budget, which asks at every read: so each table tells its length times what
+//! one entry may take at most. Pictures count themselves.
+
+use super::Chat;
+#[cfg(test)]
+use super::receipts::Receipt;
+use super::receipts::Receipts;
+use crate::limits::{CHANNEL_NAME_BYTES_MAX, NICK_CHARS_MAX};
+use crate::server::ClientId;
+
+/// What an allocator keeps beside an allocation, and rounds up.
+pub(super) const ALLOCATION_BYTES: usize = 16;
+
+/// A nick on the heap, and what holds it.
+pub(super) const NICK_BYTES: usize = 3 * NICK_CHARS_MAX + size_of::<String>() + ALLOCATION_BYTES;
+
+/// The name of a channel on the heap, and what holds it.
+pub(super) const CHANNEL_BYTES: usize = CHANNEL_NAME_BYTES_MAX + size_of::<String>() + ALLOCATION_BYTES;
+
+/// What a table keeps of a client beside what it keeps for it. Tables have up to twice the room that they
+/// use.
+pub(super) const CLIENT_BYTES: usize = 2 * (size_of::<ClientId>() + 2 * size_of::<u64>());
+
+impl Chat {
+    /// Bytes of all tables.
+    pub(super) fn bytes(&self) -> usize {
+        let typed = self.typed.len() * (CLIENT_BYTES + CHANNEL_BYTES);
+        let people = self.names.held() + self.people.held() + self.moderation.held();
+        self.pictures.held() + self.receipts.held() + people + typed + self.rooms.held()
+    }
+
+    /// Gives up so many bytes, if it has them to give: pictures, the oldest first, and then what is known of
+    /// receipts, which costs some that are told twice. Names stay their owners'.
+    pub(super) fn give_up(&mut self, bytes: usize) {
+        let enough = self.bytes().saturating_sub(bytes);
+        while self.bytes() > enough && self.pictures.forget_oldest() {}
+        if self.bytes() > enough {
+            self.receipts = Receipts::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gif(bytes: usize) -> Vec<u8> {
+        let mut gif = b"GIF89a\x02\x01\x03\0\x80\0\0".to_vec();
+        gif.resize(bytes, 0);
+        gif
+    }
+
+    #[test]
+    fn all_that_grows_is_counted() {
+        let mut chat = Chat::new();
+        assert_eq!(chat.bytes(), 0);
+        let mut grows = |how: &mut dyn FnMut(&mut Chat), least: usize| {
+            let before = chat.bytes();
+            how(&mut chat);
+            assert!(chat.bytes() >= before + least, "{} after {before}", chat.bytes());
+        };
+        let ann = ClientId::for_tests(1);
+        grows(&mut |chat| drop(chat.names.take(ann, "ann", None, |_| {}).expect("hers")), 100);
+        grows(
+            &mut |chat| {
+                chat.people.enter("ann", ann, None);
+            },
+            50,
+        );
+        grows(
+            &mut |chat| {
+                chat.receipts.is_news("ann", "@bob", Receipt::Read, 1);
+            },
+            100,
+        );
+        grows(&mut |chat| chat.moderation.mute("bob", 9, 0).expect("muted"), 50);
+        grows(&mut |chat| drop(chat.pictures.keep("ann", &gif(9_000), |_| {}).expect("kept")), 9_000);
+    }
+
+    #[test]
+    fn pictures_go_first_and_names_never() {
+        let mut chat = Chat::new();
+        let ann = ClientId::for_tests(1);
+        chat.names.take(ann, "ann", None, |_| {}).expect("hers");
+        chat.receipts.is_news("ann", "@bob", Receipt::Read, 1);
+        let least = chat.bytes();
+        for number in 0..4 {
+            chat.pictures.keep("ann", &gif(9_000), |name| name.fill(number)).expect("kept");
+        }
+        chat.give_up(10_000);
+        assert!((least + 18_000..least + 20_000).contains(&chat.bytes()), "{}", chat.bytes());
+        assert!(!chat.receipts.is_news("ann", "@bob", Receipt::Read, 1), "still known");
+        chat.give_up(usize::MAX);
+        assert!(chat.bytes() < least && chat.bytes() > 0);
+        assert_eq!(chat.names.spelled("ann"), Some("ann"));
+    }
+}
