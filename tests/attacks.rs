@@ -267,6 +267,36 @@ fn flood_of_fragments() {
 }
 
 #[test]
+fn compressed_commands_wait_their_turn() {
+    const COUNT: u64 = 100;
+    let server = serve(|_| {});
+    let mut flood = server.connect();
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    assert_eq!(flood.upgrade("/ws", offer).status, 101);
+    flood.frame();
+    // Each a thousand times as long as it is sent: all of them are there with one read.
+    let frames = (0..COUNT).flat_map(|number| {
+        let plain = format!("{{\"op\":\"ping\",\"ref\":{number}{}}}", " ".repeat(130_000));
+        let mut packed = Vec::with_capacity(1_000);
+        let mut compress = flate2::Compress::new(flate2::Compression::best(), false);
+        let sync = flate2::FlushCompress::Sync;
+        compress.compress_vec(plain.as_bytes(), &mut packed, sync).expect("compressed");
+        packed.truncate(packed.len() - 4);
+        frame(TEXT | 0x40, packed)
+    });
+    let frames: Vec<u8> = frames.collect();
+    assert!(frames.len() < limits::READ_BUFFER_BYTES);
+    let before = server.world.looks();
+    flood.send(frames);
+    for number in 0..COUNT {
+        let (_, payload) = flood.frame();
+        let reply: serde_json::Value = serde_json::from_slice(&payload).expect("a reply");
+        assert_eq!((&reply["ref"], &reply["ok"]), (&json!(number), &json!(true)));
+    }
+    assert!(server.world.looks() - before >= COUNT, "others have their turn between any two of them");
+}
+
+#[test]
 fn flood_of_commands() {
     let server = strict();
     let mut flood = server.connect();
@@ -424,6 +454,24 @@ fn flood_of_clients() {
     let most = burst(limits::CLIENTS_RATE);
     (0..most).for_each(|_| assert_eq!(flood.get("/poll").status, 200));
     assert_eq!(flood.get("/poll").status, 429);
+}
+
+#[test]
+fn absent_hoard() {
+    // From this machine nobody counts it, and it needs no more than one connection.
+    let server = serve(|config| config.bounds.readers = 50);
+    let _reader = Reader::open(&server, Way::Sse, "ch=a");
+    let mut hoard = server.connect();
+    let first = hoard.get("/poll?ch=a").json();
+    (0..200).for_each(|_| assert_eq!(hoard.get("/poll?ch=a").status, 200));
+    let newcomer = server.get("/poll?ch=a").json();
+    let sid = |body: &serde_json::Value| body["sid"].as_str().expect("a sid").to_owned();
+    let ping = |body: &serde_json::Value| {
+        server.post(&format!("/send?sid={}", sid(body)), json!({"op": "ping"}).to_string()).status
+    };
+    assert_eq!(ping(&newcomer), 200);
+    assert_eq!(ping(&first), 410, "the hoard's own made room");
+    assert_eq!(server.counter("encke_readers{transport=\"sse\"}"), 1, "who is connected stays");
 }
 
 #[test]
