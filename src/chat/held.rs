@@ -65,7 +65,7 @@ mod tests {
         grows(&mut |chat| drop(chat.names.take(ann, "ann", None, |_| {}).expect("hers")), 100);
         grows(
             &mut |chat| {
-                chat.people.enter("ann", ann, None);
+                chat.people.enter("ann", ann, None, 0);
             },
             50,
         );
