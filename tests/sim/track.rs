@@ -231,7 +231,7 @@ impl Reader {
         assert!(seq >= before || may_go_back, "the cursor goes back from {before} to {seq}");
         self.cursor = Some(seq);
         self.top = self.top.max(seq);
-        self.rewound &= seq < self.top;
+        self.rewound &= seq < self.top || self.tracks.values().any(|track| track.lagging);
         let reading = |track: &&mut Track| {
             !track.leaving && !track.paused && !track.lagging && track.position.is_some()
         };

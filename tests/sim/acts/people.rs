@@ -138,14 +138,12 @@ fn tell_privately(scene: &mut Scene, reader: usize, to: &str) {
 /// A name that is somebody's is nobody else's.
 pub(super) fn impersonate(scene: &mut Scene) {
     let life = scene.model.life();
-    let is_nobody = |scene: &Scene, reader: usize| {
-        let state = &scene.model.readers[reader];
-        let is_known = state.person.is_some_and(|person| scene.people[person].known_in == Some(life));
-        // Who is that person already needs no secret.
-        is_known && !state.logged_in && !state.logging_in
-    };
-    if let Some(reader) = some_reader(scene, is_nobody) {
-        let nick = inbox(scene, reader)[1..].to_uppercase();
+    let known = scene.people.iter().filter(|person| person.known_in == Some(life));
+    let known: Vec<String> = known.map(|person| person.nick.to_uppercase()).collect();
+    // One that has a name of its own may be that person by the time this is read.
+    let stranger = some_reader(scene, |scene, reader| scene.model.readers[reader].person.is_none());
+    if let (Some(reader), false) = (stranger, known.is_empty()) {
+        let nick = scene.rng.pick(&known).clone();
         let object = json!({"op": "login", "nick": nick, "secret": secret(&[7; 15])});
         send_as(scene, reader, Command::Nonsense, object);
     }
