@@ -574,6 +574,27 @@ fn lifting_a_ban_lifts_the_addresses_banned_with_it() {
 }
 
 #[test]
+fn a_proxy_is_not_banned_with_who_comes_through_it() {
+    let server = serve(|config| {
+        for proxy in ["127.0.0.1", "10.0.0.0/8"] {
+            config.trusted_proxies.push(encke::server::Network::parse(proxy).expect("an address"));
+        }
+        config.publish_key = Some("k3y".to_owned());
+    });
+    // The proxy nearer to them says nothing of them.
+    let from = "X-Forwarded-For: 10.0.0.7\r\n";
+    let sid = server.connect().ask("GET", "/poll?ch=lobby&wait=0", from, b"").json();
+    let path = format!("/send?sid={}", string(&sid["sid"]));
+    let login = json!({"op": "login", "nick": "ann"}).to_string();
+    assert_eq!(server.connect().ask("POST", &path, from, login.as_bytes()).json()["ok"], true);
+    let key = "Authorization: Bearer k3y\r\n";
+    let order = json!({"user": "ann", "seconds": 60}).to_string();
+    let answer = server.connect().ask("POST", "/admin/ban", key, order.as_bytes()).json();
+    assert_eq!((&answer["addresses"], &answer["clients"]), (&json!([]), &json!(1)));
+    assert_eq!(server.connect().ask("GET", "/poll?ch=lobby&wait=0", from, b"").status, 200, "somebody else");
+}
+
+#[test]
 fn a_hundred_changes_of_mind_are_told_once() {
     let server = serve(|_| {});
     server.world.freeze();

@@ -174,10 +174,13 @@ impl Chat {
         self.names.spelled(&nick).map(str::to_owned).ok_or_else(super::no_such_user)
     }
 
-    /// Where somebody is here from, but for this machine itself: behind a proxy that is everybody.
+    /// Where somebody is here from, but for this machine itself and trusted proxies: that is everybody.
     fn addresses_of(&self, ctx: &Ctx<'_>, nick: &str) -> BTreeSet<IpAddr> {
         let peers = self.clients_of(nick).into_iter().filter_map(|client| ctx.peer(client));
-        peers.map(network).filter(|address| !address.is_loopback()).collect()
+        let proxies = &ctx.config().trusted_proxies;
+        let is_everybody =
+            |address: &IpAddr| address.is_loopback() || proxies.iter().any(|proxy| proxy.has(*address));
+        peers.filter(|address| !is_everybody(address)).map(network).collect()
     }
 
     fn clients_of(&self, nick: &str) -> Vec<ClientId> {
