@@ -84,7 +84,7 @@ fn message_read(bencher: Bencher<'_, '_>, size: usize) {
     bencher.counter(BytesCount::new(size)).bench_local(|| reader.next(&mut black_box(&frame[..])));
 }
 
-#[divan::bench(args = [Transport::WebSocket, Transport::Sse, Transport::Stream, Transport::Iframe])]
+#[divan::bench(args = [Transport::WebSocket(None), Transport::Sse, Transport::Stream, Transport::Iframe])]
 fn event(bencher: Bencher<'_, '_>, transport: Transport) {
     let id = Some("0badcafe-4711");
     let mut out = Vec::with_capacity(1_024);
