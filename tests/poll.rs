@@ -83,7 +83,7 @@ fn an_answer_has_a_bound_and_the_next_one_goes_on() {
 fn nothing_is_interpreted_behind_a_held_poll() {
     let server = serve(|_| {});
     let mut reader = held(&server);
-    reader.client.send("POST /publish/b HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n1");
+    reader.client.send("POST /publish/b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1");
     reader.client.send("GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert_eq!(server.get("/channels/b").status, 404, "not published while the poll is held");
     server.publish("a", "1");

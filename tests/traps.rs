@@ -58,9 +58,12 @@ fn accept_at_the_descriptor_limit() {
 #[test]
 fn table_full() {
     let server = serve(|config| config.connections = 2);
-    let (mut first, second) = (server.connect(), server.connect());
-    assert_eq!(first.get("/healthz").status, 200);
-    first.settle();
+    // One that is between two requests would make room.
+    let (mut first, mut second) = (server.connect(), server.connect());
+    for client in [&mut first, &mut second] {
+        assert_eq!(client.upgrade("/ws?ch=a", "").status, 101);
+    }
+    first.frame();
     for _ in 0..3 {
         let mut third = server.connect();
         third.request("GET", "/healthz", "", b"");
@@ -72,9 +75,15 @@ fn table_full() {
         );
         third.expect_end();
     }
-    assert_eq!(first.get("/healthz").status, 200, "those inside notice nothing");
+    first.send(frame(0x89, ""));
+    assert_eq!(first.frame(), (0x8a, vec![]), "those inside notice nothing");
+    second.send(frame(0x88, ""));
+    second.wait_for_death();
     drop(second);
-    first.settle();
+    for _ in 0..2 {
+        first.send(frame(0x89, ""));
+        first.frame();
+    }
     assert_eq!(server.get("/healthz").status, 200, "there is room again");
 }
 

@@ -108,8 +108,10 @@ pub(crate) struct Model {
     /// What the server publishes by itself because of an attempt: a copy, a receipt. By what it says.
     derived: BTreeMap<String, usize>,
     clearings: Vec<Clearing>,
-    /// Channel and user of each leave that any reader was told of.
-    pub(crate) leaves: Vec<(String, String)>,
+    /// The newest place that any reader was told of.
+    pub(crate) newest: u64,
+    /// Place, channel and user of each leave that any reader was told of.
+    pub(crate) leaves: Vec<(u64, String, String)>,
     pub(crate) readers: Vec<Reader>,
 }
 
@@ -202,7 +204,9 @@ impl Model {
         assert_eq!(self.epochs[&self.life], epoch, "another epoch in {cursor}");
         let number: u64 = seq.parse().unwrap_or_else(|_| panic!("no number: {cursor:?}"));
         assert!(number >> NUMBER_BITS == 0, "beyond all numbers: {cursor}");
-        self.life << NUMBER_BITS | number
+        let seq = self.life << NUMBER_BITS | number;
+        self.newest = self.newest.max(seq);
+        seq
     }
 
     /// The cursor of a place.
@@ -240,7 +244,7 @@ impl Model {
                 let is_cleared = self.clearings.iter().any(|clearing| clearing.channel == channel);
                 let is_kept = self.kept.presences && !is_cleared;
                 if event["event"] == "leave" {
-                    self.leaves.push((channel.to_owned(), text(event, "user").to_owned()));
+                    self.leaves.push((seq, channel.to_owned(), text(event, "user").to_owned()));
                 }
                 let reader = &mut self.readers[reader];
                 reader.hear_presence(channel, seq, event, is_kept);
