@@ -258,13 +258,7 @@ impl Chat {
         check_method(request, "POST")?;
         self.moderation.check_address(request.peer(), ctx.now())?;
         let sid = request.parameter("sid").ok_or_else(|| Refusal::missing("sid"))?;
-        let owner = ctx.find(&sid).ok_or_else(|| {
-            Refusal::new(
-                410,
-                "unknown_sid",
-                "This client is gone; read again, and send with the sid you are given.",
-            )
-        })?;
+        let owner = ctx.find(&sid).ok_or_else(Refusal::unknown_sid)?;
         let owner = user(ctx, owner)?;
         self.moderation.check_mute(&owner, ctx.now())?;
         let answer = self.pictures.keep(&owner, request.body, |bytes| ctx.random(bytes))?;

@@ -48,6 +48,12 @@ impl Refusal {
         Refusal::new(400, "bad_value", format!("`{name}` must be {wants}."))
     }
 
+    /// A sid that names no client, or none any more.
+    pub fn unknown_sid() -> Refusal {
+        let sentence = "This client is gone; read again, and send with the sid you are given.";
+        Refusal::new(410, "unknown_sid", sentence)
+    }
+
     /// A command that nobody knows.
     pub fn unknown_op(op: &str) -> Refusal {
         let op: String = op.chars().take(32).collect();

@@ -63,13 +63,7 @@ impl Server {
         let sid = target.query().filter_map(Result::ok).find(|(name, _)| name == "sid");
         let sid = sid.ok_or_else(|| Refusal::missing("sid"))?.1;
         let sid = Sid::parse(&sid).ok_or_else(|| Refusal::bad_value("sid", "one given by `welcome`"))?;
-        self.hall.clients.find(&sid).ok_or_else(|| {
-            Refusal::new(
-                410,
-                "unknown_sid",
-                "This client is gone; read again, and send with the sid you are given.",
-            )
-        })
+        self.hall.clients.find(&sid).ok_or_else(Refusal::unknown_sid)
     }
 
     /// Carries out one command and says how it went. It never fails: what is wrong is in the reply.
