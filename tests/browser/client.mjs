@@ -24,7 +24,7 @@ export async function openClient(profile, base, options = {}) {
 }
 
 // What Internet Explorer calls an htmlfile, as far as the transport uses it: a document with a window.
-function htmlfile() {
+export function htmlfile() {
   self.ActiveXObject = function () {
     const frame = document.createElement("iframe");
     document.body.append(frame);

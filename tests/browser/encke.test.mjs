@@ -6,10 +6,11 @@ import assert from "node:assert/strict";
 import net from "node:net";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { launch } from "./chromium.mjs";
-import { publish, root, startServer, until } from "../clients/server.mjs";
+import { LIBRARY, htmlfile, numbers } from "./client.mjs";
+import { buffers, upgrades } from "./proxies.mjs";
+import { publish, startServer, until } from "../clients/server.mjs";
 
 const TRANSPORTS = ["websocket", "sse", "fetch", "xhr", "htmlfile", "iframe", "longpoll", "shortpoll", "jsonp"];
-const LIBRARY = process.env.ENCKE_JS ?? `${root}src/web/encke.min.js`; // the form that is served
 const COUNT = 200;
 const SETTLE_MS = 20_000; // from the last message sent to the last one seen, behind the worst of them
 
@@ -56,25 +57,10 @@ async function openPage(options = {}, base = server.base) {
   return page;
 }
 
-// What Internet Explorer calls an htmlfile, as far as the transport uses it: a document with a window.
-function htmlfile() {
-  self.ActiveXObject = function () {
-    const frame = document.createElement("iframe");
-    document.body.append(frame);
-    const file = frame.contentDocument;
-    Object.defineProperty(file, "parentWindow", { value: frame.contentWindow });
-    file.open = file.write = file.close = () => {};
-    return file;
-  };
-  self.CollectGarbage = () => { self.collected = true; };
-}
-
 const live = (page, transport) => until(`live over ${transport ?? "anything"}`, () => page.evaluate(
   (transport) => c.state === "live" && (!transport || c.transport === transport), transport), SETTLE_MS);
 const got = (page) => page.evaluate(() => got);
 const trail = (page) => page.evaluate(() => c.trail);
-const numbers = (count, from = 0) => Array.from({ length: count }, (_, n) => n + from);
-
 async function burst(count, { from = 0, pauseMs = 0 } = {}) {
   for (let n = from; n < from + count; n++) {
     await publish(server.base, "lobby", String(n));
@@ -124,31 +110,6 @@ async function startProxy(vice, port = 0) {
   };
   proxies.push(proxy);
   return proxy;
-}
-
-const upgrades = (head) => /^upgrade: websocket/im.test(head);
-
-// Holds every answer back until it is complete, as its Content-Length tells; a stream never is.
-function buffers(head, client, upstream, first) {
-  if (upgrades(head)) {
-    client.end("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    return true;
-  }
-  let held = Buffer.alloc(0);
-  upstream.on("data", (bytes) => {
-    held = Buffer.concat([held, bytes]);
-    for (;;) {
-      const end = held.indexOf("\r\n\r\n");
-      const length = /content-length: (\d+)/i.exec(held.toString("latin1", 0, Math.max(end, 0)));
-      if (end < 0 || !length || held.length < end + 4 + Number(length[1])) return;
-      const whole = end + 4 + Number(length[1]);
-      client.write(held.subarray(0, whole));
-      held = held.subarray(whole);
-    }
-  });
-  upstream.write(first);
-  client.pipe(upstream);
-  return true;
 }
 
 // ---- tests ----

@@ -52,7 +52,7 @@ export async function startProxy(target, vice = none, { port = 0, host = address
   };
 }
 
-const upgrades = (head) => /^upgrade: websocket/im.test(head);
+export const upgrades = (head) => /^upgrade: websocket/im.test(head);
 
 export const none = () => false;
 
