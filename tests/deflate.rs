@@ -105,6 +105,21 @@ fn what_does_not_pay_is_not_compressed() {
     }
 }
 
+/// A compressor that was stopped when its output had no room left must not remember it.
+#[test]
+fn messages_that_do_not_shrink_leave_nothing_behind() {
+    let mut deflater = Deflater::default();
+    for window in [Window::Full, Window::Narrow] {
+        for (len, times) in [(DEFLATE_BYTES_MIN, 1000), (5000, 100), (100_000, 10)] {
+            for _ in 0..times {
+                assert!(deflater.frame(Opcode::Binary, &noise(len), window).is_none(), "{len}");
+            }
+        }
+        let frame = deflater.frame(Opcode::Text, &prose(1, 3000), window).expect("compressed");
+        assert_eq!(inflate(payload_of(&frame), 1 << 15), Ok(prose(1, 3000)));
+    }
+}
+
 #[test]
 fn a_message_is_the_same_bytes_whatever_came_before() {
     let (mut fresh, mut used) = (Deflater::default(), Deflater::default());

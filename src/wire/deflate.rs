@@ -110,9 +110,7 @@ impl Deflater {
         let start = HEADER_BYTES_MAX - octets.len();
         self.scratch[start..HEADER_BYTES_MAX].copy_from_slice(&octets);
         let frame = Image::from(&self.scratch[start..HEADER_BYTES_MAX + len]);
-        if self.scratch.len() > DEFLATE_KEPT_BYTES_MAX {
-            self.scratch = Vec::new();
-        }
+        self.tidy();
         Some(frame)
     }
 
@@ -144,6 +142,13 @@ impl Deflater {
         }
     }
 
+    /// Gives back what a large message was compressed in.
+    fn tidy(&mut self) {
+        if self.scratch.len() > DEFLATE_KEPT_BYTES_MAX {
+            self.scratch = Vec::new();
+        }
+    }
+
     /// Compresses into the scratch, behind the room for a header. How long it became, if that is worth it.
     fn deflate(&mut self, payload: &[u8], window: Window) -> Option<usize> {
         if payload.len() < DEFLATE_BYTES_MIN {
@@ -164,6 +169,12 @@ impl Deflater {
         let is_whole = done.is_ok() && used == payload.len() && len < room;
         let len = scratch[HEADER_BYTES_MAX..HEADER_BYTES_MAX + len].strip_suffix(&TAIL).map(<[u8]>::len);
         self.scratch = scratch;
+        if !is_whole {
+            // zlib-rs forgets in `reset` what it still has to say, but not where in its buffer that began:
+            // after a few hundred of such messages the buffer has no room left, and it panics.
+            self.compressor(window).inner = None;
+            self.tidy();
+        }
         len.filter(|_| is_whole)
     }
 
