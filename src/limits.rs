@@ -434,7 +434,7 @@ const _: () =
 const _: () = assert!(PICTURE_BYTES_DEFAULT <= MESSAGE_BYTES_DEFAULT);
 
 const _: () = assert!(3 * NICK_CHARS_MAX < CHANNEL_NAME_BYTES_MAX);
-const _: () = assert!(READERS_MAX < 1 << 30, "a client's slot shares a timer's key with two other bits");
+const _: () = assert!(READERS_MAX < 1 << 29, "a client's slot shares a timer's key with three other bits");
 const _: () = assert!(HEARTBEAT_S_MAX <= u16::MAX as u64);
 const _: () = assert!(RETRY_MS_MIN < RETRY_MS_MAX && RETRY_MS_MAX <= u32::MAX as u64);
 const _: () = assert!(IFRAME_PAD_BYTES_MIN <= PAD_BYTES_MAX && HIGH_WATER_BYTES < WRITE_BYTES_PER_LINK_MAX);

@@ -225,6 +225,12 @@ impl Hub {
         self.reader(reader).user.as_ref()
     }
 
+    /// Whether that reader has joined, and not left.
+    #[must_use]
+    pub fn is_joined(&self, reader: ReaderId) -> bool {
+        self.readers.contains(reader.index())
+    }
+
     /// Readers joined.
     #[must_use]
     pub fn readers(&self) -> usize {

@@ -28,10 +28,20 @@ impl ConnId {
         self.slot as usize
     }
 
+    /// It in 52 bits.
+    pub(super) const fn bits(self) -> u64 {
+        ((self.generation as u64) << SLOT_BITS) | self.slot as u64
+    }
+
+    /// The one of those bits.
+    pub(super) const fn of_bits(bits: u64) -> ConnId {
+        ConnId { slot: (bits & ((1 << SLOT_BITS) - 1)) as u32, generation: (bits >> SLOT_BITS) as u32 }
+    }
+
     /// The value under which the kernel reports events of this connection. Never one of the three largest
     /// values of a `usize`: those are the [`Io`](super::io::Io)'s own.
     pub(super) const fn token(self) -> usize {
-        ((self.generation as usize) << SLOT_BITS) | self.slot as usize
+        self.bits() as usize
     }
 }
 

@@ -22,6 +22,7 @@ use slab::Slab;
 use super::id::{ConnId, SLOT_BITS};
 use super::outbox::{Chunk, Outbox};
 use super::time::Instant;
+use super::timer::{Packed, Timer};
 use super::wheel::Wheel;
 use crate::account::{self, Part};
 use crate::limits::DRAIN_MS;
@@ -123,13 +124,6 @@ impl Offer<'_> {
     }
 }
 
-/// What the wheel brings back.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Timer {
-    Link(ConnId),
-    Key(u64),
-}
-
 /// Counted since the start.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stats {
@@ -162,7 +156,7 @@ pub struct Links {
     pub(super) spent: u64,
     /// To be reaped at the end of this turn.
     pub(super) doomed: Vec<ConnId>,
-    pub(super) wheel: Wheel<Timer>,
+    pub(super) wheel: Wheel<Packed>,
     pub(super) now: Instant,
     pub(super) wall: u64,
     pub(super) stopping: bool,
@@ -291,7 +285,7 @@ impl Links {
         link.deadline = deadline;
         if deadline < link.armed {
             link.armed = deadline;
-            self.wheel.insert(deadline, Timer::Link(id));
+            self.wheel.insert(deadline, Timer::Link(id).pack());
         }
     }
 
@@ -387,8 +381,11 @@ impl Links {
 
     /// Asks for [`Handler::on_timer`](super::Handler::on_timer) with `key` at `at`. It can't be taken back:
     /// who sets it must know, when it comes, whether it still means anything.
+    ///
+    /// # Panics
+    /// If the key is larger than [`TIMER_KEY_MAX`](super::timer::TIMER_KEY_MAX).
     pub fn set_timer(&mut self, at: Instant, key: u64) {
-        self.wheel.insert(at, Timer::Key(key));
+        self.wheel.insert(at, Timer::Key(key).pack());
     }
 
     /// Whether the connection is open: not asked to end, not ended.

@@ -28,6 +28,7 @@ pub mod link;
 pub mod outbox;
 mod share;
 pub mod time;
+mod timer;
 pub mod wheel;
 mod write;
 
@@ -39,10 +40,11 @@ use log::{debug, warn};
 pub use self::handler::Handler;
 pub use self::id::ConnId;
 use self::io::{Io, Ready};
-use self::link::Timer;
 pub use self::link::{Links, Phase, Why};
 pub use self::outbox::Chunk;
 pub use self::time::Instant;
+pub use self::timer::TIMER_KEY_MAX;
+use self::timer::{Packed, Timer};
 use self::write::write_link;
 use crate::limits::{
     ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, DRAIN_MS, FAN_OUT_BATCH_MAX, FLUSHES_PER_TURN_MAX,
@@ -61,7 +63,7 @@ pub struct Reactor<I: Io> {
     /// The one receive buffer.
     buffer: Box<[u8]>,
     ready: Vec<Ready>,
-    due: Vec<(Instant, Timer)>,
+    due: Vec<(Instant, Packed)>,
     /// The listener may have connections for us.
     acceptable: bool,
     /// No accept before this instant: the system had no descriptor left.
@@ -189,7 +191,7 @@ impl<I: Io> Reactor<I> {
         let mut due = std::mem::take(&mut self.due);
         self.links.wheel.expire(self.links.now, &mut due);
         for (at, timer) in due.drain(..) {
-            match timer {
+            match timer.unpack() {
                 Timer::Key(key) => handler.on_timer(&mut self.links, key),
                 Timer::Link(id) if self.links.fire(id, at) => {
                     match self.links.link(id).map(|link| link.phase) {

@@ -238,7 +238,7 @@ impl Hall {
             let reads = self
                 .clients
                 .iter()
-                .filter(|(_, one)| one.conn.is_some() && one.transport.name() == transport.name());
+                .filter(|(_, one)| one.conn().is_some() && one.transport.name() == transport.name());
             let _ = writeln!(out, "encke_readers{{transport=\"{}\"}} {}", transport.name(), reads.count());
         }
         out

@@ -4,13 +4,20 @@
 //! client. It knows no hub; its slot number is that of its reader there.
 //!
 //! ```text
-//!   sid:  base64url( slot, 4 bytes | secret, 12 bytes )          22 characters
+//!   sid:     base64url( slot, 4 bytes | secret, 12 bytes )          22 characters
+//!   secret:  the first 12 bytes of SHA-1( key, 32 bytes | slot | generation )
 //! ```
 //!
-//! The slot makes looking one up an index and not a search; the secret makes guessing one hopeless.
+//! The slot makes looking one up an index and not a search; the secret makes guessing one hopeless. It is
+//! worked out from the key of this run whenever it is needed, and so it is kept nowhere: twelve bytes less a
+//! client, and no call of the system's random source for each. What is hashed is always as long, so that
+//! nothing can be appended to it, and the key is as long as the hash is strong (RFC 2104, section 3).
+
+use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha1::{Digest, Sha1};
 
 use super::peer::Peer;
 use super::quota::Bucket;
@@ -20,6 +27,9 @@ use crate::reactor::{ConnId, Instant};
 
 /// Bytes of a sid's secret. 96 bits can't be guessed over a network.
 const SECRET_BYTES: usize = 12;
+
+/// Bytes of the key that secrets are made of.
+const KEY_BYTES: usize = 32;
 
 /// Names one client, and never another one.
 ///
@@ -31,9 +41,14 @@ pub struct ClientId {
     pub(super) generation: u32,
 }
 
-#[cfg(test)]
 impl ClientId {
+    /// Its reader in the hub, which has the same slot.
+    pub(super) fn reader(self) -> ReaderId {
+        ReaderId::at(self.slot)
+    }
+
     /// A client that no server knows.
+    #[cfg(test)]
     pub(crate) fn for_tests(number: u32) -> ClientId {
         ClientId { slot: number, generation: number }
     }
@@ -63,13 +78,25 @@ impl Sid {
     }
 }
 
-/// One client.
+/// Whether a client has a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    /// It was made just now, and has not begun.
+    New,
+    /// It reads over this one.
+    On(ConnId),
+    /// It has lost its connection, or is a poller between two polls: gone for good then, unless it comes
+    /// back.
+    Absent(Instant),
+}
+
+/// One client. Its place in the hub is in the same slot.
 #[derive(Debug)]
 pub struct Client {
+    presence: Presence,
     generation: u32,
-    secret: [u8; SECRET_BYTES],
-    /// Its place in the hub, in the same slot.
-    pub reader: ReaderId,
+    /// The commands that it may still send, over whatever connection.
+    pub commands: Bucket,
     /// How it reads now, or how it did last.
     pub transport: Transport,
     /// From where.
@@ -78,27 +105,42 @@ pub struct Client {
     pub heartbeat_s: u16,
     /// A timer for its end is in the wheel already.
     armed: bool,
-    /// The connection it reads over. A poller has none between two polls.
-    pub conn: Option<ConnId>,
-    /// When it is gone for good, unless it comes back.
-    expires: Instant,
-    /// The commands that it may still send, over whatever connection.
-    pub commands: Bucket,
 }
 
 impl Client {
+    /// The connection it reads over. A poller has none between two polls.
+    pub fn conn(&self) -> Option<ConnId> {
+        match self.presence {
+            Presence::On(conn) => Some(conn),
+            Presence::New | Presence::Absent(_) => None,
+        }
+    }
+
+    /// It reads over that one now.
+    pub fn set_conn(&mut self, conn: ConnId) {
+        self.presence = Presence::On(conn);
+    }
+
+    /// When it is gone, if it had a connection and has none now.
+    fn expires(&self) -> Option<Instant> {
+        match self.presence {
+            Presence::Absent(expires) => Some(expires),
+            Presence::New | Presence::On(_) => None,
+        }
+    }
+
     /// Whether it had a connection, and has none now.
     pub fn is_absent(&self) -> bool {
-        self.conn.is_none() && self.expires != Instant::NEVER
+        self.expires().is_some()
     }
 }
 
 // Paid by every client, present or in its grace period.
-const _: () = assert!(size_of::<Option<Client>>() <= 72);
+const _: () = assert!(size_of::<Option<Client>>() <= 48);
 
 /// All clients, under the slot numbers of their readers.
-#[derive(Debug, Default)]
 pub struct Clients {
+    key: [u8; KEY_BYTES],
     slots: Vec<Option<Client>>,
     next_generation: u32,
     count: usize,
@@ -107,36 +149,32 @@ pub struct Clients {
 }
 
 impl Clients {
+    /// No client yet, and the key from which the secrets of all will be made.
+    pub fn new(entropy: &mut dyn FnMut(&mut [u8])) -> Clients {
+        let mut key = [0; KEY_BYTES];
+        entropy(&mut key);
+        Clients { key, slots: Vec::new(), next_generation: 0, count: 0, hand: 0 }
+    }
+
     /// A new client for a new reader.
-    pub fn insert(
-        &mut self,
-        reader: ReaderId,
-        transport: Transport,
-        peer: Peer,
-        entropy: &mut dyn FnMut(&mut [u8]),
-    ) -> ClientId {
+    pub fn insert(&mut self, reader: ReaderId, transport: Transport, peer: Peer) -> ClientId {
         let slot = reader.slot();
         let index = slot as usize;
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, || None);
         }
         assert!(self.slots[index].is_none(), "a reader's slot was given to two clients");
-        let mut secret = [0; SECRET_BYTES];
-        entropy(&mut secret);
         let generation = self.next_generation;
         self.next_generation = generation.wrapping_add(1);
         self.count += 1;
         self.slots[index] = Some(Client {
+            presence: Presence::New,
             generation,
-            secret,
-            reader,
+            commands: Bucket::default(),
             transport,
             peer,
             heartbeat_s: 0,
             armed: false,
-            conn: None,
-            expires: Instant::NEVER,
-            commands: Bucket::default(),
         });
         ClientId { slot, generation }
     }
@@ -160,7 +198,7 @@ impl Clients {
 
     /// The connection that a client reads over now, and how.
     pub fn line(&self, id: ClientId) -> Option<(ConnId, Transport)> {
-        self.get(id).and_then(|client| Some((client.conn?, client.transport)))
+        self.get(id).and_then(|client| Some((client.conn()?, client.transport)))
     }
 
     /// The client whose reader has that slot.
@@ -171,13 +209,24 @@ impl Clients {
 
     /// The client that `sid` names, if it exists and the secret is right.
     pub fn find(&self, sid: &Sid) -> Option<ClientId> {
-        let (id, client) = self.at(sid.slot)?;
-        same_bytes(&client.secret, &sid.secret).then_some(id)
+        let (id, _) = self.at(sid.slot)?;
+        same_bytes(&self.secret(id), &sid.secret).then_some(id)
     }
 
     /// The sid of a client.
     pub fn sid(&self, id: ClientId) -> Option<Sid> {
-        self.get(id).map(|client| Sid { slot: id.slot, secret: client.secret })
+        self.get(id).map(|_| Sid { slot: id.slot, secret: self.secret(id) })
+    }
+
+    /// See the top of this file. Generations come again after four billion clients, and then only a client
+    /// of the same slot has the same secret.
+    fn secret(&self, id: ClientId) -> [u8; SECRET_BYTES] {
+        let mut hash = Sha1::new_with_prefix(self.key);
+        hash.update(id.slot.to_be_bytes());
+        hash.update(id.generation.to_be_bytes());
+        let mut secret = [0; SECRET_BYTES];
+        secret.copy_from_slice(&hash.finalize()[..SECRET_BYTES]);
+        secret
     }
 
     /// The client has lost its connection: it has until `expires` to come back. Returns whether a timer must
@@ -185,19 +234,21 @@ impl Clients {
     #[must_use]
     pub fn expire_at(&mut self, id: ClientId, expires: Instant) -> bool {
         let Some(client) = self.get_mut(id) else { return false };
-        client.conn = None;
-        client.expires = expires;
+        client.presence = Presence::Absent(expires);
         !std::mem::replace(&mut client.armed, true)
     }
 
     /// A client's timer has come.
     pub fn timer_came(&mut self, id: ClientId, now: Instant) -> Expiry {
         let Some(client) = self.get_mut(id) else { return Expiry::Never };
-        if client.conn.is_some() {
-            client.armed = false;
-            return Expiry::Never;
+        match client.presence {
+            Presence::Absent(expires) if expires <= now => Expiry::Now,
+            Presence::Absent(expires) => Expiry::At(expires),
+            Presence::New | Presence::On(_) => {
+                client.armed = false;
+                Expiry::Never
+            }
         }
-        if client.expires <= now { Expiry::Now } else { Expiry::At(client.expires) }
     }
 
     /// Of some clients, `looks` slots further each time, the one that has been without a connection for
@@ -207,7 +258,7 @@ impl Clients {
         let slots = (self.hand..self.hand + looks).map(|slot| slot % self.slots.len());
         let absent = slots.filter_map(|slot| {
             let (id, client) = self.at(slot as u32)?;
-            client.is_absent().then_some((client.expires, id))
+            Some((client.expires()?, id))
         });
         let longest = absent.min();
         self.hand = (self.hand + looks) % self.slots.len().max(1);
@@ -235,6 +286,13 @@ impl Clients {
     }
 }
 
+impl fmt::Debug for Clients {
+    /// Without the key, which no log may hold.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clients").field("count", &self.count).finish_non_exhaustive()
+    }
+}
+
 /// What a client's timer means when it comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
@@ -258,14 +316,16 @@ mod tests {
     use super::*;
 
     fn insert(clients: &mut Clients, slot: u32) -> ClientId {
-        clients.insert(ReaderId::at(slot), Transport::Poll, Peer::default(), &mut |bytes| {
-            bytes.fill(slot as u8 + 1);
-        })
+        clients.insert(ReaderId::at(slot), Transport::Poll, Peer::default())
+    }
+
+    fn fresh() -> Clients {
+        Clients::new(&mut |bytes| bytes.fill(7))
     }
 
     #[test]
     fn a_sid_finds_its_client_and_no_other() {
-        let mut clients = Clients::default();
+        let mut clients = fresh();
         let (ann, bob) = (insert(&mut clients, 0), insert(&mut clients, 1));
         let sid = clients.sid(bob).expect("present");
         assert_eq!(Sid::parse(&sid.emit()), Some(sid));
@@ -287,7 +347,7 @@ mod tests {
 
     #[test]
     fn one_timer_is_out_for_a_client_that_comes_and_goes() {
-        let mut clients = Clients::default();
+        let mut clients = fresh();
         let ann = insert(&mut clients, 0);
         assert!(clients.expire_at(ann, Instant::from_millis(100)));
         assert!(!clients.expire_at(ann, Instant::from_millis(200)));
@@ -297,7 +357,7 @@ mod tests {
 
     #[test]
     fn the_longest_absent_is_found_and_nobody_else() {
-        let mut clients = Clients::default();
+        let mut clients = fresh();
         let ids: Vec<ClientId> = (0..5).map(|slot| insert(&mut clients, slot)).collect();
         assert_eq!(clients.longest_absent(9), None, "they have not begun");
         for (place, ms) in [(1, 300), (2, 100), (3, 200)] {
@@ -311,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_reused_slot_is_another_client() {
-        let mut clients = Clients::default();
+        let mut clients = fresh();
         let old = insert(&mut clients, 0);
         clients.remove(old);
         let new = insert(&mut clients, 0);
@@ -321,7 +381,16 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_small() {
-        assert!(size_of::<Option<Client>>() <= 72, "{}", size_of::<Option<Client>>());
+    fn a_secret_is_of_this_run_this_slot_and_this_client() {
+        let (mut ours, mut others) = (fresh(), Clients::new(&mut |bytes| bytes.fill(8)));
+        let (first, second) = (insert(&mut ours, 0), insert(&mut ours, 1));
+        let sid = ours.sid(first).expect("present");
+        assert_ne!(sid.secret, ours.sid(second).expect("present").secret);
+        let stranger = insert(&mut others, 0);
+        assert_eq!(stranger, first);
+        assert_eq!(others.find(&sid), None, "a sid of another run");
+        ours.remove(first);
+        insert(&mut ours, 0);
+        assert_eq!(ours.find(&sid), None, "the slot has another client now");
     }
 }

@@ -72,7 +72,7 @@ impl Hall {
     pub(super) fn serve(&mut self, links: &mut Links, due: Due) {
         let Some((client, held)) = self.clients.at(due.reader.slot()) else { return };
         // A client without a connection takes what it missed when it comes back.
-        let (Some(id), transport) = (held.conn, held.transport) else { return };
+        let (Some(id), transport) = (held.conn(), held.transport) else { return };
         if transport.is_poll() {
             self.answer_poll(links, id);
             return;

@@ -24,6 +24,7 @@ use super::peer::{self, Peer};
 use super::quota::{Kind, Quotas};
 use super::refusal::Refusal;
 use super::session::{Reply, Session, Stage};
+use super::timer::Timer;
 use super::transport::Transport;
 use crate::account::{self, Image, Part};
 use crate::hub::{self, Bounds, Data, Hub, Item, NO_EPOCH, ReaderId, Start};
@@ -72,38 +73,6 @@ pub struct Hall {
     pub(super) pressure: Pressure,
 }
 
-/// What a timer of the wheel is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Timer {
-    /// The grace period of a client.
-    Client(ClientId),
-    /// An application's, by its place in the table.
-    App(usize),
-    /// Old messages are to be looked for.
-    Sweep,
-}
-
-/// The two upper bits of a timer's key say what it is for. A client's slot is below 2^30: see `limits`.
-impl Timer {
-    const KIND_BITS: u32 = 62;
-
-    fn key(self) -> u64 {
-        match self {
-            Timer::Client(id) => (u64::from(id.slot) << 32) | u64::from(id.generation),
-            Timer::App(place) => (1 << Timer::KIND_BITS) | place as u64,
-            Timer::Sweep => 2 << Timer::KIND_BITS,
-        }
-    }
-
-    pub(super) fn of(key: u64) -> Timer {
-        match key >> Timer::KIND_BITS {
-            0 => Timer::Client(ClientId { slot: (key >> 32) as u32, generation: key as u32 }),
-            1 => Timer::App((key & ((1 << Timer::KIND_BITS) - 1)) as usize),
-            _ => Timer::Sweep,
-        }
-    }
-}
-
 impl Hall {
     pub(super) fn new(config: Config, mut entropy: Entropy) -> Hall {
         let (mut epoch, mut jitter) = ([0; 4], [0; 8]);
@@ -120,7 +89,7 @@ impl Hall {
             hub: Hub::new(u32::from_be_bytes(epoch).max(NO_EPOCH + 1), bounds),
             config,
             sessions: Vec::new(),
-            clients: Clients::default(),
+            clients: Clients::new(&mut *entropy),
             entropy,
             runs: Runs::default(),
             deflater: Deflater::default(),
@@ -229,7 +198,7 @@ impl Hall {
     // Clients.
 
     pub(super) fn reader(&self, client: ClientId) -> Option<ReaderId> {
-        self.clients.get(client).map(|client| client.reader)
+        self.clients.get(client).map(|_| client.reader())
     }
 
     /// A new client, with a reader of its own.
@@ -245,14 +214,14 @@ impl Hall {
             Err(hub::Refusal::TooManyReaders) if self.end_absent() => self.hub.join()?,
             joined => joined?,
         };
-        Ok(self.clients.insert(reader, transport, peer, &mut *self.entropy))
+        Ok(self.clients.insert(reader, transport, peer))
     }
 
     /// The client speaks over `id` from now on.
     pub(super) fn attach(&mut self, client: ClientId, id: ConnId, transport: Transport) {
         self.session(id).set_client(Some(client.slot));
         if let Some(client) = self.clients.get_mut(client) {
-            client.conn = Some(id);
+            client.set_conn(id);
             client.transport = transport;
         }
     }
@@ -262,7 +231,7 @@ impl Hall {
         let Some(slot) = self.session(id).client() else { return };
         self.session(id).set_client(None);
         let Some((client, held)) = self.clients.at(slot) else { return };
-        if held.conn != Some(id) {
+        if held.conn() != Some(id) {
             return;
         }
         // A socket of the application's has no sid to come back with.
@@ -282,7 +251,7 @@ impl Hall {
     pub(super) fn client_of(&mut self, id: ConnId) -> Option<ClientId> {
         let slot = self.session(id).client()?;
         let (client, held) = self.clients.at(slot)?;
-        (held.conn == Some(id)).then_some(client)
+        (held.conn() == Some(id)).then_some(client)
     }
 
     /// A client's grace period may be over.
@@ -303,11 +272,11 @@ impl Hall {
 
     /// Ends a client that the application knows nothing of, or turned away itself. Whether there was one.
     pub(super) fn turn_away(&mut self, client: ClientId) -> bool {
-        let gone = self.clients.remove(client);
-        if let Some(gone) = &gone {
-            self.hub.leave(gone.reader);
+        let was_there = self.clients.remove(client).is_some();
+        if was_there {
+            self.hub.leave(client.reader());
         }
-        gone.is_some()
+        was_there
     }
 
     /// Milliseconds after which a client that is sent away should come back: another number for each, so
@@ -475,8 +444,8 @@ impl Hall {
         let mut clients = 0;
         for (id, client) in self.clients.iter() {
             clients += 1;
-            assert_eq!(client.reader.slot(), id.slot, "client {id:?} has another's reader");
-            if let Some(conn) = client.conn {
+            assert!(self.hub.is_joined(id.reader()), "client {id:?} has no reader");
+            if let Some(conn) = client.conn() {
                 let session = &self.sessions[conn.slot()];
                 assert_eq!(session.client(), Some(id.slot), "client {id:?} and {conn} don't agree");
                 assert!(links.contains(conn), "client {id:?} reads over {conn}, which has ended");
@@ -494,18 +463,5 @@ impl fmt::Debug for Hall {
             .field("config", &self.config)
             .field("clients", &self.clients)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn timers_keep_what_they_are_for() {
-        let client = ClientId { slot: (1 << 30) - 1, generation: u32::MAX };
-        for timer in [Timer::Client(client), Timer::App(7), Timer::Sweep] {
-            assert_eq!(Timer::of(timer.key()), timer);
-        }
     }
 }

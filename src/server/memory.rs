@@ -139,7 +139,7 @@ impl Hall {
     /// one, with its cursor.
     fn end_absent_readers(&mut self, links: &Links) {
         let absent = self.clients.iter().filter(|(_, client)| client.is_absent());
-        let weigh = |(id, client): (ClientId, &Client)| (self.hub.subscriptions(client.reader).count(), id);
+        let weigh = |(id, _): (ClientId, &Client)| (self.hub.subscriptions(id.reader()).count(), id);
         let mut absent: Vec<(usize, ClientId)> = absent.map(weigh).filter(|(count, _)| *count > 1).collect();
         absent.sort_unstable();
         let low = self.high() - self.step();

@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `session` | one connection's states and transitions |
 //! | `hall`, `lookup` | all that is held, and the small acts on it |
+//! | `timer` | what a timer is for |
 //! | `memory` | how much is held, and what gives way |
 //! | `client` | who reads and writes, across connections |
 //! | `requests`, `routes`, `params`, `origin`, `hosts` | what is asked for, and whether this page may |
@@ -48,6 +49,7 @@ mod refusal;
 mod requests;
 mod routes;
 mod session;
+mod timer;
 mod transport;
 mod writing;
 
@@ -60,13 +62,14 @@ pub use self::app::{App, Ctx, Kept, Message, Request};
 pub use self::client::{ClientId, same_bytes};
 pub use self::command::Command;
 pub use self::config::Config;
-use self::hall::{Hall, Timer};
+use self::hall::Hall;
 pub use self::object::Object;
 pub use self::peer::Network;
 use self::peer::Peer;
 pub use self::quota::Limits;
 pub use self::refusal::Refusal;
 use self::session::{Fault, Incoming, Reply, Stage};
+use self::timer::Timer;
 pub use self::transport::Transport;
 pub use crate::hub::ChannelInfo;
 use crate::limits::{HEAD_MS, HIGH_WATER_BYTES, INFLATED_BYTES_PER_TURN_MAX};
@@ -302,7 +305,7 @@ impl Handler for Server {
     }
 
     fn on_stop(&mut self, links: &mut Links) {
-        let ids: Vec<ConnId> = self.hall.clients.iter().filter_map(|(_, client)| client.conn).collect();
+        let ids: Vec<ConnId> = self.hall.clients.iter().filter_map(|(_, client)| client.conn()).collect();
         for id in ids {
             self.hall.bye(links, id, "shutdown");
         }

@@ -288,9 +288,8 @@ impl Hall {
         self.attach(client, id, transport);
         let Some(held) = self.clients.get_mut(client) else { return };
         held.heartbeat_s = params.heartbeat_s;
-        let reader = held.reader;
         let sid = self.clients.sid(client).map(|sid| sid.emit()).unwrap_or_default();
-        let cursor = self.cursor(self.hub.position(reader));
+        let cursor = self.cursor(self.hub.position(client.reader()));
         let welcome = Object::event("welcome")
             .string("sid", &sid)
             .string("cursor", &cursor)

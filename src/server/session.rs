@@ -152,6 +152,9 @@ pub struct Session {
     frames: Bucket,
 }
 
+// Paid by every connection, busy or not.
+const _: () = assert!(size_of::<Session>() <= 56);
+
 impl Session {
     /// A connection at its beginning. `owes_proxy` for one whose first bytes are a PROXY header.
     pub fn new(peer: Peer, owes_proxy: bool) -> Session {

@@ -60,10 +60,11 @@ impl Deflated {
 #[derive(Debug)]
 pub struct Reader {
     part: Option<Box<Part>>,
-    bounds: Bounds,
+    message_bytes_max: u32,
+    deflate: bool,
     ended: bool,
-    /// See [`Reader::take_fragments`].
-    fragments: u32,
+    /// See [`Reader::take_fragments`]. One read holds far fewer than fit.
+    fragments: u16,
 }
 
 /// What the handshake and the server allow.
@@ -75,19 +76,18 @@ struct Bounds {
 }
 
 // Paid by every open connection, busy or not.
-const _: () = assert!(size_of::<Reader>() <= 24);
+const _: () = assert!(size_of::<Reader>() <= 16);
 
 impl Reader {
     /// A reader that takes messages of up to `message_bytes_max` bytes.
     pub fn new(message_bytes_max: u32) -> Reader {
-        let bounds = Bounds { message_bytes_max, deflate: false };
-        Reader { part: None, bounds, ended: false, fragments: 0 }
+        Reader { part: None, message_bytes_max, deflate: false, ended: false, fragments: 0 }
     }
 
     /// The same, for a client that may compress its messages.
     #[must_use]
     pub fn with_deflate(mut self) -> Reader {
-        self.bounds.deflate = true;
+        self.deflate = true;
         self
     }
 
@@ -105,13 +105,14 @@ impl Reader {
             if input.is_empty() {
                 return Ok(None);
             }
-            if let Some((event, used)) = whole_message(input, self.bounds.message_bytes_max) {
+            if let Some((event, used)) = whole_message(input, self.message_bytes_max) {
                 *input = &input[used..];
                 return Ok(Some(event));
             }
         }
+        let bounds = Bounds { message_bytes_max: self.message_bytes_max, deflate: self.deflate };
         let part = self.part.get_or_insert_default();
-        let found = part.next(input, self.bounds);
+        let found = part.next(input, bounds);
         self.fragments = self.fragments.saturating_add(std::mem::take(&mut part.fragments));
         self.ended = matches!(found, Err(_) | Ok(Some(Event::Close(_))));
         if self.ended || part.is_blank() {
@@ -122,7 +123,7 @@ impl Reader {
 
     /// Frames since this was asked last that no event tells of: fragments that did not end their message.
     pub fn take_fragments(&mut self) -> u32 {
-        std::mem::take(&mut self.fragments)
+        u32::from(std::mem::take(&mut self.fragments))
     }
 
     /// Of a message that is not whole, the mark that its owner gave it first: `mark`, if that is now. What a
@@ -156,7 +157,7 @@ struct Part {
     /// See [`Reader::mark`]; the next message has none.
     mark: Option<u64>,
     /// See [`Reader::take_fragments`].
-    fragments: u32,
+    fragments: u16,
 }
 
 /// Which half of a frame comes next.
@@ -255,7 +256,7 @@ impl Part {
             Opcode::Ping => Event::Ping(std::mem::take(&mut self.control)),
             Opcode::Pong => Event::Pong(std::mem::take(&mut self.control)),
             Opcode::Continuation | Opcode::Text | Opcode::Binary if !frame.fin => {
-                self.fragments += 1;
+                self.fragments = self.fragments.saturating_add(1);
                 return Ok(None);
             }
             Opcode::Continuation | Opcode::Text | Opcode::Binary => match self.message.take() {
