@@ -249,15 +249,15 @@ fn fragments() {
 #[test]
 fn large_messages_in_fragments_of_all_sizes() {
     let server = echo();
-    for (len, size) in [(65_536, 50), (1 << 20, 64), (1 << 20, 65_536), (4 << 20, 4096), (16 << 20, 1 << 20)]
+    for (len, size) in [(65_536, 50), (1 << 20, 65_536), (4 << 20, 64), (4 << 20, 4096), (16 << 20, 1 << 20)]
     {
         let whole = "0123456789abcdef".repeat(len / 16);
         let mut bytes = Vec::new();
         for (index, piece) in whole.as_bytes().chunks(size).enumerate() {
-            let is_last = (index + 1) * size >= len;
-            let kind = if index == 0 { 0x01 } else { 0x00 };
-            bytes.extend(frame(if is_last { kind | 0x80 } else { kind }, piece));
+            bytes.extend(frame(if index == 0 { OPEN_TEXT } else { MORE }, piece));
         }
+        // Some only know that a message is over when there is no more of it.
+        bytes.extend(frame(LAST, b""));
         let (mut client, _) = open(&server, "");
         client.send(&bytes);
         let (first, payload) = client.frame();

@@ -621,7 +621,7 @@ mod tests {
     #[test]
     fn fragments_are_bounded_and_linear() {
         let mut out = Vec::new();
-        let piece = [b'a'; 256];
+        let piece = [b'a'; 128];
         client_frame(false, Opcode::Text, KEY, &piece, &mut out);
         for _ in 2..FRAGMENTS_MAX {
             client_frame(false, Opcode::Continuation, KEY, &piece, &mut out);
