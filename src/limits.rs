@@ -380,6 +380,14 @@ pub const LINKS_CALLED_BACK_PER_TURN_MAX: usize = 8;
 /// Connections or clients looked at in a full table to find one to end for a newcomer.
 pub const IDLE_LOOKS_MAX: usize = 64;
 
+/// Milliseconds for which a connection that says nothing is spared when a full table looks for one to end: as
+/// long as its first request may be on its way. Newcomers would else push each other out before they spoke.
+pub const SPARED_MS: u64 = 1_000;
+
+/// Connections that an address may have and still take the place of anybody's idle one: what a browser opens,
+/// and then some. An address with more takes the place of its own, or of one that has more than it.
+pub const MODEST_ADDRESS_MAX: u32 = 8;
+
 /// The part of each rate that `--limits strict` leaves, one of so many.
 pub const STRICT_SHARE: u32 = 4;
 

@@ -6,8 +6,8 @@ mod common;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use common::client::{BINARY, TEXT, frame};
-use common::{Reader, Running, Way, serve_app};
+use common::client::{BINARY, TEXT, UPGRADE, frame};
+use common::{Reader, Running, Way, refused, serve_app};
 use encke::server::{App, ClientId, Command, Config, Ctx, Message, Object, Refusal, Request, Response};
 use serde_json::json;
 
@@ -86,9 +86,24 @@ impl App for Witness {
         Ok(Object::new())
     }
 
-    fn on_subscribe(&mut self, _: &mut Ctx<'_>, _: ClientId, channel: &str) -> Result<(), Refusal> {
-        if channel == "secret" {
-            return Err(Refusal::new(403, "secret", "Nobody reads this."));
+    fn on_publish(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        client: ClientId,
+        channel: &str,
+        _: &[u8],
+    ) -> Result<(), Refusal> {
+        if channel == "trap" {
+            ctx.close(client, "trapped");
+        }
+        Ok(())
+    }
+
+    fn on_subscribe(&mut self, ctx: &mut Ctx<'_>, client: ClientId, channel: &str) -> Result<(), Refusal> {
+        match channel {
+            "secret" => return Err(Refusal::new(403, "secret", "Nobody reads this.")),
+            "trap" => ctx.close(client, "trapped"),
+            _ => {}
         }
         Ok(())
     }
@@ -179,6 +194,42 @@ fn close_comes_after_connect_and_nothing_after_it() {
         client.expect_end();
         told.expect(&format!("close {number}"));
     }
+}
+
+#[test]
+fn a_client_that_its_own_call_ends_is_answered_and_gone() {
+    let (server, told) = witnessed(|_| {});
+    let mut number = 0;
+    let mut gone = || {
+        told.expect(&format!("connect {number}"));
+        told.expect(&format!("close {number}"));
+        number += 1;
+    };
+    for path in ["/sse", "/stream", "/iframe", "/ws", "/poll", "/poll?since=00000000-0"] {
+        let mark = if path.contains('?') { '&' } else { '?' };
+        let response = server.connect().ask("GET", &format!("{path}{mark}ch=trap"), UPGRADE, b"");
+        assert_eq!((response.status, &*response.code()), (403, "dismissed"), "{path}");
+        gone();
+    }
+    for op in ["subscribe", "publish", "who", "history"] {
+        let command = json!({"op": op, "ch": "trap", "data": 1});
+        let mut reader = Reader::open(&server, Way::WebSocket, "ch=a");
+        reader.client.send(frame(TEXT, command.to_string()));
+        let bye = reader.event_of("bye");
+        assert_eq!(bye["why"], "trapped", "{op}");
+        assert_eq!(reader.client.closed(), (1001, "trapped".to_owned()), "{op}");
+        gone();
+        let mut reader = Reader::open(&server, Way::Sse, "ch=a");
+        assert_eq!(refused(&server.command(&reader.sid, &command)), "dismissed", "{op}");
+        assert_eq!(reader.event_of("bye")["why"], "trapped");
+        gone();
+    }
+    let mut reader = Reader::open(&server, Way::Sse, "ch=a");
+    let response = server.get(&format!("/poll?ch=trap&sid={}", reader.sid));
+    assert_eq!((response.status, &*response.code()), (403, "dismissed"), "one that comes back");
+    assert_eq!(reader.event_of("bye")["why"], "trapped");
+    gone();
+    assert_eq!(server.get("/channels/trap").status, 404, "nothing was published, nobody reads");
 }
 
 #[test]

@@ -95,6 +95,71 @@ fn proxy_protocol_owed_and_not_given() {
     stranger.expect_death();
 }
 
+#[test]
+fn streams_behind_a_proxy_count_for_those_behind_it() {
+    let server = serve(|config| {
+        config.limits = Limits::Strict;
+        config.connections = 1_000;
+        config.trusted_proxies.push(trusting(LOOPBACK));
+    });
+    server.world.freeze();
+    let of = |address: &str| format!("X-Forwarded-For: {address}\r\n");
+    let mut crowd: Vec<Reader> = (0..limits::PER_ADDRESS_MIN)
+        .map(|number| {
+            let ways = [Way::Sse, Way::WebSocket, Way::Stream];
+            Reader::open_with(&server, ways[number % ways.len()], "ch=a", &of("192.0.2.1"))
+        })
+        .collect();
+    let mut proxy = server.connect();
+    for path in ["/sse?ch=a", "/ws?ch=a", "/poll?ch=a&since=00000000-0"] {
+        let response = proxy.ask("GET", path, &format!("{}{UPGRADE}", of("192.0.2.1")), b"");
+        assert_eq!((response.status, &*response.code()), (429, "too_many_connections"), "{path}");
+        assert_eq!(response.header("retry-after"), Some("10"));
+    }
+    assert_eq!(proxy.ask("GET", "/poll?ch=a&wait=0", &of("192.0.2.1"), b"").status, 200, "it waits for none");
+    Reader::open_with(&server, Way::Sse, "ch=a", &of("192.0.2.2"));
+    drop(crowd.pop());
+    proxy.settle();
+    Reader::open_with(&server, Way::Sse, "ch=a", &of("192.0.2.1"));
+}
+
+#[test]
+fn waiting_polls_behind_a_proxy_count_while_they_wait() {
+    let server = serve(|config| {
+        config.limits = Limits::Strict;
+        config.connections = 1_000;
+        config.trusted_proxies.push(trusting(LOOPBACK));
+    });
+    server.world.freeze();
+    let fields = "X-Forwarded-For: 192.0.2.1\r\n";
+    let cursor = server.connect().ask("GET", "/poll?ch=a", fields, b"").json()["cursor"].clone();
+    let path = format!("/poll?ch=a&wait=60&since={}", cursor.as_str().expect("a cursor"));
+    for _ in 0..3 {
+        let mut flood: Vec<Client> = (0..limits::PER_ADDRESS_MIN)
+            .map(|_| {
+                let mut client = server.connect();
+                client.request("GET", &path, fields, b"");
+                client
+            })
+            .collect();
+        server.settle();
+        let mut one_more = server.connect();
+        let response = one_more.ask("GET", &path, fields, b"");
+        assert_eq!((response.status, &*response.code()), (429, "too_many_connections"));
+        // Some give up, some with a reset; the others are answered, and their connections are the proxy's again.
+        flood.iter().take(5).for_each(Client::reset_on_drop);
+        flood.drain(..10);
+        server.settle();
+        one_more.request("GET", &path, fields, b"");
+        server.settle();
+        server.skip(60_000);
+        for client in flood.iter_mut().chain([&mut one_more]) {
+            assert_eq!(client.response().status, 200);
+        }
+        server.skip(10_000);
+    }
+}
+
 // Slowness.
 
 #[test]
@@ -225,6 +290,52 @@ fn idle_hoard() {
     }
     busy.send(frame(PING, "here"));
     while busy.frame() != (PONG, b"here".to_vec()) {}
+}
+
+#[test]
+fn newcomers_do_not_push_each_other_out() {
+    let server = serve(|config| config.connections = 8);
+    server.world.freeze();
+    let mut hoard: Vec<Client> = (0..8).map(|_| server.connect()).collect();
+    hoard.iter_mut().for_each(|idle| assert_eq!(idle.get("/healthz").status, 200));
+    server.world.skip(limits::SPARED_MS);
+    let mut newcomer = server.connect();
+    // They say nothing, and take all that was idle; and then there is no room for more.
+    let _flood: Vec<Client> = (1..8).map(|_| server.connect()).collect();
+    hoard.iter_mut().for_each(Client::expect_end);
+    for _ in 0..20 {
+        let response = server.connect().response();
+        assert_eq!((response.status, &*response.code()), (503, "full"));
+    }
+    assert_eq!(newcomer.get("/healthz").status, 200, "it had its time to speak");
+    server.world.skip(limits::SPARED_MS);
+    assert_eq!(server.connect().get("/healthz").status, 200, "those who said nothing have had theirs");
+}
+
+#[test]
+fn a_flood_from_one_address_pushes_out_its_own() {
+    const OTHERS: u8 = 10;
+    let server = serve(|config| (config.limits, config.connections) = (Limits::Strict, 60));
+    server.world.freeze();
+    // One after the other, so that an address is modest only at the beginning.
+    assert!((limits::MODEST_ADDRESS_MAX as u8) < 60 - OTHERS);
+    let idle = |last: u8| {
+        let mut client = Client::connect_from(server.address, last);
+        assert_eq!(client.get("/healthz").status, 200);
+        client
+    };
+    let mut others: Vec<Client> = (0..OTHERS).map(|other| idle(10 + other)).collect();
+    let mut flood: Vec<Client> = (OTHERS..60).map(|_| idle(2)).collect();
+    server.world.skip(limits::SPARED_MS);
+    // They have been idle for less long than the others.
+    (0..10).for_each(|_| flood.push(idle(2)));
+    server.world.skip(limits::SPARED_MS);
+    flood.iter_mut().take(10).for_each(Client::expect_end);
+    let mut newcomer = idle(3);
+    for other in others.iter_mut().chain([&mut newcomer]) {
+        assert_eq!(other.get("/healthz").status, 200, "nobody else made room");
+    }
+    flood[10].expect_end();
 }
 
 // Floods. `strict` counts the test too.
@@ -376,6 +487,58 @@ fn flood_of_publishes() {
     let wait: u64 = response.header("retry-after").and_then(|s| s.parse().ok()).expect("when to come back");
     server.skip(wait * 1000);
     assert_eq!(flood.post("/publish/a", "1").status, 200);
+}
+
+#[test]
+fn a_repeated_key_has_its_first_answer_though_a_quota_is_spent() {
+    let server = strict();
+    let mut flood = server.connect();
+    let sid = flood.get("/poll?ch=a&wait=0").json()["sid"].as_str().expect("a sid").to_owned();
+    let send = format!("/send?sid={sid}");
+    let command = json!({"op": "publish", "ch": "a", "data": 1, "key": "k1"}).to_string();
+    let line = "{\"ch\":\"a\",\"data\":2,\"key\":\"k2\"}";
+    let keyed = |client: &mut Client| {
+        let one = client.ask("POST", "/publish/a", "Idempotency-Key: k3\r\n", b"3").json();
+        let many = client.post("/publish", line).json();
+        [client.post(&send, &command).json()["id"].clone(), many[0]["id"].clone(), one["id"].clone()]
+    };
+    let first = keyed(&mut flood);
+    assert!(first.iter().all(serde_json::Value::is_string), "{first:?}");
+    while flood.post("/publish/a", "1").status == 200 {}
+    assert_eq!(keyed(&mut flood), first, "they were published");
+    let pings =
+        serde_json::to_vec(&vec![json!({"op": "ping"}); limits::COMMANDS_PER_SEND_MAX]).expect("JSON");
+    while flood.post(&send, &pings).json()[0]["ok"] == true {}
+    assert_eq!(keyed(&mut flood), first, "and commands are no other quota");
+    let other = json!({"op": "publish", "ch": "a", "data": 1, "key": "k4"}).to_string();
+    assert_eq!(flood.post(&send, other).json()["error"]["code"], "rate_limited");
+}
+
+#[test]
+fn open_publishing_reaches_no_inbox() {
+    let server = serve(|config| config.open_back_end = false);
+    let mut ann = Reader::open(&server, Way::WebSocket, "ch=lobby");
+    assert_eq!(ann.command(&json!({"op": "login", "nick": "ann"}))["ok"], true);
+    assert_eq!(ann.command(&json!({"op": "subscribe", "ch": "@ann"}))["ok"], true);
+    let response = server.post("/publish/@ann", "1");
+    assert_eq!((response.status, &*response.code()), (403, "needs_key"));
+    assert_eq!(server.post("/publish/%40ann", "1").status, 403);
+    let lines = "{\"ch\":\"@ann\",\"data\":1}\n{\"ch\":\"lobby\",\"data\":2}\n{\"ch\":\"@ann\",\"data\":3,\"key\":\"k\"}";
+    let answers = server.post("/publish", lines).json();
+    let codes = [&answers[0]["error"]["code"], &answers[1]["ok"], &answers[2]["error"]["code"]];
+    assert_eq!(codes, [&json!("needs_key"), &json!(true), &json!("needs_key")]);
+    loop {
+        let event = ann.unread_event();
+        assert_ne!((&event["type"], &event["ch"]), (&json!("message"), &json!("@ann")));
+        if event["type"] == "message" {
+            break;
+        }
+    }
+    let server = serve(|config| config.publish_key = Some("s3cret".to_owned()));
+    assert_eq!(server.post("/publish/@ann", "1").status, 401);
+    let key = "Authorization: Bearer s3cret\r\n";
+    assert_eq!(server.connect().ask("POST", "/publish/@ann", key, b"1").status, 200, "a back end may");
+    assert_eq!(server.connect().ask("POST", "/publish", key, lines.as_bytes()).json()[0]["ok"], true);
 }
 
 #[test]

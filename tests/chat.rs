@@ -689,6 +689,19 @@ fn moderation_takes_the_key() {
 }
 
 #[test]
+fn who_is_muted_is_still_told_of_what_was_published() {
+    let server = serve(|_| {});
+    let mut ann = person(&server, Way::WebSocket, "ann");
+    let publish = |key: &str| json!({"op": "publish", "ch": "lobby", "data": 1, "key": key});
+    let first = ann.ok(publish("k1"))["id"].clone();
+    order(&server, "mute", json!({"user": "ann", "seconds": 60}));
+    // The answer was lost on its way, and the page asks again.
+    let again = ann.ok(publish("k1"));
+    assert_eq!((&again["id"], &again["repeated"]), (&first, &json!(true)));
+    assert_eq!(ann.refused(publish("k2")), "muted");
+}
+
+#[test]
 fn a_name_is_used_in_so_many_tabs() {
     let server = serve(|_| {});
     let mut ann = writer(&server, Way::WebSocket, "ch=lobby");

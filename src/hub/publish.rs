@@ -72,6 +72,12 @@ impl Hub {
         Ok(Published { seq, repeated: false })
     }
 
+    /// The number of the message that was published under a key, if that is remembered.
+    #[must_use]
+    pub fn published_once(&self, name: &str, once: Once<'_>) -> Option<u64> {
+        self.keys.remembered(self.keys.digest(name, once))
+    }
+
     /// Puts other data into a message that is kept, for good: who has not taken it yet, and whoever looks
     /// into the history, finds it with these. Its number, its author and its time stay. Nobody is told; who
     /// has taken it already has it as it was. Whether there is such a message. `data` is canonical JSON.

@@ -51,18 +51,30 @@ impl Hall {
         Once { scope: "back end", key, is_back_end }
     }
 
-    /// Without a key everybody may publish. Looking in and clearing is for those on this machine, and
-    /// nobody's inbox is open to someone who has shown nothing.
+    /// Without a key programs on this machine are back ends, or everybody may publish. Looking in and clearing
+    /// is for those on this machine, and nobody's inbox is open to someone who has shown nothing.
     fn authorize_stranger(&self, route: &Route, request: &Request<'_>) -> Result<(), Refusal> {
         let is_inbox = matches!(route, Route::Channel(name) | Route::History(name) if name.starts_with('@'));
-        let is_publish = matches!(route, Route::Publish(_) | Route::PublishMany);
-        let is_local = self.config.open_back_end && request.peer.is_local();
-        let may = if is_publish { is_local || !self.config.open_back_end } else { is_local && !is_inbox };
-        if may {
-            return Ok(());
-        }
-        let sentence = "This needs a publish key: start encke with ENCKE_PUBLISH_KEY set, and send it.";
-        Err(Refusal::new(403, "needs_key", sentence))
+        let may = match route {
+            Route::Publish(channel) => return self.admit_publish(channel, request),
+            // Line by line, when they are read.
+            Route::PublishMany => !self.config.open_back_end || self.is_at_home(request),
+            _ => self.is_at_home(request) && !is_inbox,
+        };
+        if may { Ok(()) } else { Err(needs_key()) }
+    }
+
+    /// Whether a request comes from a program on this machine that counts as a back end.
+    fn is_at_home(&self, request: &Request<'_>) -> bool {
+        self.config.open_back_end && request.peer.is_local()
+    }
+
+    /// Whether a request may publish to a channel. An inbox takes what users write, and the word of a back end;
+    /// that everybody may publish does not mean to people who never asked for it.
+    fn admit_publish(&self, channel: &str, request: &Request<'_>) -> Result<(), Refusal> {
+        let is_back_end = self.config.publish_key.is_some() || self.is_at_home(request);
+        let is_open = !self.config.open_back_end && !channel.starts_with('@');
+        if is_back_end || is_open { Ok(()) } else { Err(needs_key()) }
     }
 
     /// Answers a request for one of the routes for back ends.
@@ -73,10 +85,7 @@ impl Hall {
         request: &Request<'_>,
     ) -> Result<Response, Refusal> {
         match (route, request.method()) {
-            (Route::Publish(channel), _) => {
-                self.count_publish(links, channel)?;
-                self.publish_one(channel, request)
-            }
+            (Route::Publish(channel), _) => self.publish_one(links, channel, request),
             (Route::PublishMany, _) => self.publish_many(links, request),
             (Route::Channel(channel), "DELETE") => {
                 self.describe(channel)?;
@@ -103,23 +112,41 @@ impl Hall {
         }
     }
 
-    fn publish_one(&mut self, channel: &str, request: &Request<'_>) -> Result<Response, Refusal> {
+    fn publish_one(
+        &mut self,
+        links: &Links,
+        channel: &str,
+        request: &Request<'_>,
+    ) -> Result<Response, Refusal> {
         let body = body_of(request)?;
         let data = match &body {
             Body::Json(json) => Data::Json(json),
             Body::Base64(text) => Data::Base64(text),
         };
-        let answer = match idempotency_key(request)? {
-            None => {
-                let id = self.publish(channel, None, data)?;
-                Object::new().boolean("ok", true).string("id", &id)
+        let answer = self.publish_for(links, channel, idempotency_key(request)?, data)?;
+        Ok(json(&Object::new().boolean("ok", true).members(&answer)))
+    }
+
+    /// Publishes for a back end; what came before under the same key has its answer, whatever was done since.
+    fn publish_for(
+        &mut self,
+        links: &Links,
+        channel: &str,
+        key: Option<&str>,
+        data: Data<'_>,
+    ) -> Result<Object, Refusal> {
+        let once = key.map(|key| self.back_end_once(key));
+        if let Some(answer) = once.and_then(|once| self.repeated(channel, once)) {
+            return Ok(answer);
+        }
+        self.count_publish(links, channel)?;
+        match once {
+            None => Ok(Object::new().string("id", &self.publish(channel, None, data)?)),
+            Some(once) => {
+                let published = self.publish_once(channel, None, once, data)?;
+                Ok(self.answer_publish(published))
             }
-            Some(key) => {
-                let published = self.publish_once(channel, None, self.back_end_once(key), data)?;
-                Object::new().boolean("ok", true).members(&self.answer_publish(published))
-            }
-        };
-        Ok(json(&answer))
+        }
     }
 
     /// One message a line. All lines are read before the first is published, so a body with a broken line
@@ -141,15 +168,9 @@ impl Hall {
         }
         let mut results = Vec::with_capacity(drafts.len());
         for Draft { channel, data, key } in &drafts {
-            let counted = self.count_publish(links, channel);
-            let published = counted.and_then(|()| match key {
-                None => {
-                    self.publish(channel, None, Data::Json(data)).map(|id| Object::new().string("id", &id))
-                }
-                Some(key) => self
-                    .publish_once(channel, None, self.back_end_once(key), Data::Json(data))
-                    .map(|published| self.answer_publish(published)),
-            });
+            let published = self
+                .admit_publish(channel, request)
+                .and_then(|()| self.publish_for(links, channel, key.as_deref(), Data::Json(data)));
             results.push(match published {
                 Ok(answer) => Object::new().boolean("ok", true).members(&answer),
                 Err(refusal) => Object::new().boolean("ok", false).object("error", &refusal.to_object()),
@@ -243,6 +264,11 @@ impl Hall {
         }
         out
     }
+}
+
+fn needs_key() -> Refusal {
+    let sentence = "This needs a publish key: start encke with ENCKE_PUBLISH_KEY set, and send it.";
+    Refusal::new(403, "needs_key", sentence)
 }
 
 /// A structured field's string has quotes around it (RFC 8941); most senders leave them off.

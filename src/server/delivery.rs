@@ -171,6 +171,9 @@ impl Hall {
     pub(super) fn end_poll(&mut self, links: &mut Links, id: ConnId, last: Option<&Object>) {
         let Some(client) = self.client_of(id) else { return };
         let Some(held) = self.session(id).release() else { return };
+        if let Some(peer) = held.counted_for {
+            self.quotas.close(peer);
+        }
         let response = self.poll_response(client, &held, &[], last);
         self.detach(links, id);
         self.answer(links, id, &held.reply, response);

@@ -4,6 +4,8 @@
 //! deadline, and a full table finds somebody who only sits there, or who has left. It knows no command and
 //! no route.
 
+use std::cmp::Reverse;
+
 use log::debug;
 
 use super::Server;
@@ -13,7 +15,9 @@ use super::peer::Peer;
 use super::quota::Kind;
 use super::refusal::Refusal;
 use super::session::Stage;
-use crate::limits::{IDLE_LOOKS_MAX, LOGIN_SHARE, MESSAGE_MS};
+use crate::limits::{
+    HEAD_MS, IDLE_LOOKS_MAX, IDLE_MS, LOGIN_SHARE, MESSAGE_MS, MODEST_ADDRESS_MAX, SPARED_MS,
+};
 use crate::reactor::{ConnId, Instant, Links, Why};
 use crate::wire::ws;
 
@@ -23,6 +27,44 @@ impl Hall {
         let is_counted = self.quotas.open(peer, links.now().as_millis())?;
         self.session(id).set_counted(is_counted);
         Ok(())
+    }
+
+    /// Whether the connection of a request may be kept for its answer: by a stream from now on, or by a poll
+    /// that waits. Behind a proxy it counts as one of the address that the proxy names.
+    pub(super) fn check_reader(
+        &mut self,
+        links: &Links,
+        id: ConnId,
+        peer: Peer,
+        is_poll: bool,
+    ) -> Result<(), Refusal> {
+        let now = links.now().as_millis();
+        match self.is_another(id, peer) {
+            false => Ok(()),
+            // Polls follow each other on one connection, and are no new ones.
+            true if is_poll => self.quotas.check_number(peer, now),
+            true => self.quotas.check_open(peer, now),
+        }
+    }
+
+    /// A stream has begun: no other request will come, so the connection is this reader's now.
+    pub(super) fn count_stream(&mut self, links: &Links, id: ConnId, peer: Peer) {
+        let is_another = self.is_another(id, peer);
+        self.session(id).set_peer(peer);
+        if is_another {
+            // It may: that was asked.
+            let _ = self.count_connection(links, id, peer);
+        }
+    }
+
+    /// A poll waits: for whom its connection counts for so long, if it counts for nobody yet.
+    pub(super) fn count_poll(&mut self, links: &Links, id: ConnId, peer: Peer) -> Option<Peer> {
+        let is_counted = self.is_another(id, peer) && self.quotas.enter(peer, links.now().as_millis());
+        is_counted.then_some(peer)
+    }
+
+    fn is_another(&mut self, id: ConnId, peer: Peer) -> bool {
+        self.session(id).peer().quota_key() != peer.quota_key()
     }
 
     /// Counts something that the caller does.
@@ -55,24 +97,41 @@ impl Hall {
         begun.map_or(Instant::NEVER, |begun| Instant::from_millis(begun).after(MESSAGE_MS))
     }
 
-    /// Makes room in a full table: ends a connection that is between two requests, of some the one that has
-    /// been so for longest (RFC 9112, section 9.5). Whether there was one.
-    pub(super) fn end_idle(&mut self, links: &mut Links) -> bool {
-        let mut longest: Option<(Instant, ConnId)> = None;
+    /// Makes room in a full table for a newcomer: ends a connection that is between two requests, or has not
+    /// come to its first (RFC 9112, section 9.5). Whether there was one.
+    ///
+    /// Of some, one of the address that has most goes, and of those the one that has been silent for longest:
+    /// but none that fell silent just now, and for an address that has many none of one that has fewer.
+    pub(super) fn end_idle(&mut self, links: &mut Links, newcomer: Peer) -> bool {
+        let own = self.quotas.connections_of(newcomer);
+        let mut found: Option<(u32, Reverse<(Instant, ConnId)>)> = None;
         let ids = links.iter_from(self.idle_hand).take(IDLE_LOOKS_MAX);
         for id in ids {
             self.idle_hand = id.slot() + 1;
-            // Idle connections all have as long to go from their last request on.
-            if links.is_open(id) && self.sessions[id.slot()].stage() == Stage::Idle && links.queued(id) == 0 {
-                let candidate = (links.deadline(id), id);
-                longest = Some(longest.map_or(candidate, |longest| longest.min(candidate)));
+            let Some(silent_since) = self.silent_since(links, id) else { continue };
+            let peer = self.sessions[id.slot()].peer();
+            let theirs = self.quotas.connections_of(peer);
+            let is_fair =
+                own < MODEST_ADDRESS_MAX || theirs > own || peer.quota_key() == newcomer.quota_key();
+            if is_fair && links.now().since(silent_since) >= SPARED_MS {
+                let candidate = (theirs, Reverse((silent_since, id)));
+                found = Some(found.map_or(candidate, |found| found.max(candidate)));
             }
         }
-        let found = longest.is_some();
-        if let Some((_, id)) = longest {
-            self.drop_connection(links, id, Why::Finished);
+        let Some((_, Reverse((_, id)))) = found else { return false };
+        self.drop_connection(links, id, Why::Finished);
+        true
+    }
+
+    /// Since when an idle connection has said nothing and waited for nothing.
+    fn silent_since(&self, links: &Links, id: ConnId) -> Option<Instant> {
+        // One that was refused has no session, and is not open.
+        let session = self.sessions.get(id.slot()).filter(|_| links.is_open(id))?;
+        if session.stage() != Stage::Idle || links.queued(id) > 0 {
+            return None;
         }
-        found
+        let patience_ms = if session.has_asked() { IDLE_MS } else { HEAD_MS };
+        Some(Instant::from_millis(links.deadline(id).as_millis().saturating_sub(patience_ms)))
     }
 
     /// Makes room in a full table of clients: ends one that has no connection, of some the one that has had

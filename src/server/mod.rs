@@ -278,6 +278,7 @@ impl Handler for Server {
     fn on_close(&mut self, links: &mut Links, id: ConnId, why: Why) {
         debug!("{id} has ended: {why:?}");
         self.hall.detach(links, id);
+        self.hall.session(id).finish();
         if self.hall.session(id).is_counted() {
             let peer = self.hall.session(id).peer();
             self.hall.quotas.close(peer);
@@ -327,15 +328,15 @@ impl Handler for Server {
         if self.hall.admit_memory(links).is_err() {
             return Some(NO_MEMORY);
         }
+        let peer = Peer::of_socket(peer, &self.hall.config.trusted_proxies);
         // Behind a proxy that says so first, nothing is known yet of whose it is.
         if !self.hall.config.proxy_protocol {
-            let peer = Peer::of_socket(peer, &self.hall.config.trusted_proxies);
             let now = links.now().as_millis();
             if self.hall.quotas.check_open(peer, now).is_err() {
                 return Some(TOO_MANY);
             }
         }
-        let is_full = open >= self.hall.config.connections && !self.hall.end_idle(links);
+        let is_full = open >= self.hall.config.connections && !self.hall.end_idle(links, peer);
         is_full.then_some(NO_ROOM)
     }
 }

@@ -233,6 +233,14 @@ impl Quotas {
     /// As [`Quotas::open`].
     pub fn check_open(&mut self, peer: Peer, now_ms: u64) -> Result<(), Refusal> {
         self.check(peer, Kind::Connection, now_ms)?;
+        self.check_number(peer, now_ms)
+    }
+
+    /// Whether a peer may have one connection more.
+    ///
+    /// # Errors
+    /// It has as many as it may.
+    pub fn check_number(&mut self, peer: Peer, now_ms: u64) -> Result<(), Refusal> {
         if !self.counts(peer) {
             return Ok(());
         }
@@ -252,15 +260,18 @@ impl Quotas {
     pub fn open(&mut self, peer: Peer, now_ms: u64) -> Result<bool, Refusal> {
         self.check_open(peer, now_ms)?;
         self.take(peer, Kind::Connection, now_ms)?;
+        Ok(self.enter(peer, now_ms))
+    }
+
+    /// The same for one that was there before, and is another peer's from now on.
+    pub fn enter(&mut self, peer: Peer, now_ms: u64) -> bool {
         if !self.counts(peer) {
-            return Ok(false);
+            return false;
         }
         let entry = self.entry(peer.quota_key(), now_ms);
-        if entry.key == 0 {
-            return Ok(false);
-        }
-        entry.open += 1;
-        Ok(true)
+        let is_own = entry.key != 0;
+        entry.open += u32::from(is_own);
+        is_own
     }
 
     /// A connection that counts has ended.
@@ -271,6 +282,16 @@ impl Quotas {
         if let Some(entry) = entries.into_iter().find(|entry| entry.key == key) {
             entry.open = entry.open.saturating_sub(1);
         }
+    }
+
+    /// How many connections the address of a peer has; 0 where nobody counts them.
+    pub fn connections_of(&self, peer: Peer) -> u32 {
+        if !self.counts(peer) {
+            return 0;
+        }
+        let key = peer.quota_key();
+        let entries = self.sets[self.set_of(key)].iter().flat_map(|set| set.iter());
+        entries.into_iter().find(|entry| entry.key == key).map_or(0, |entry| entry.open)
     }
 
     fn set_of(&self, key: u64) -> usize {

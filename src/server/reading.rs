@@ -55,6 +55,9 @@ impl Server {
             self.hall.answer_head_only(links, id, reply, transport);
             return Ok(());
         }
+        if !transport.is_poll() || params.wait_s > 0 {
+            self.hall.check_reader(links, id, request.peer, transport.is_poll())?;
+        }
         let (client, gaps) = self.enter(links, transport, &params, request)?;
 
         if transport.is_poll() {
@@ -62,8 +65,7 @@ impl Server {
             return Ok(());
         }
         let mut out = Vec::with_capacity(1024);
-        // No other request will come, so the connection is this reader's now.
-        self.hall.session(id).set_peer(request.peer);
+        self.hall.count_stream(links, id, request.peer);
         match upgrade {
             Some(upgrade) => {
                 // A command is a message, which escapes may have made twice as long, and a little around it.
@@ -89,13 +91,14 @@ impl Server {
         request: &Request<'_>,
     ) -> Result<(), Refusal> {
         let upgrade = self.hall.upgrade(request, &self.hall.config.subprotocols)?;
+        self.hall.check_reader(links, id, request.peer, false)?;
         let transport = Transport::Raw(upgrade.window());
         let client = self.hall.admit(links, transport, request.peer)?;
         self.greet(links, client, &Request { subprotocol: upgrade.subprotocol, ..*request })?;
         let mut out = Vec::new();
         let reader = upgrade.begin(self.hall.config.message_bytes, &mut out);
         links.send(id, out);
-        self.hall.session(id).set_peer(request.peer);
+        self.hall.count_stream(links, id, request.peer);
         self.hall.session(id).upgrade(reader);
         self.hall.attach(client, id, transport);
         if let Some(client) = self.hall.clients.get_mut(client) {
@@ -116,6 +119,7 @@ impl Server {
     ) -> Result<(ClientId, Vec<Object>), Refusal> {
         if let Some(client) = params.sid.and_then(|sid| self.hall.clients.find(&sid)) {
             self.app.on_return(&mut Ctx { hall: &mut self.hall, links }, client, request)?;
+            self.hall.check_present(client)?;
             self.permit(links, client, params)?;
             if let Some(held) = self.hall.clients.get_mut(client) {
                 held.peer = request.peer;
@@ -142,7 +146,8 @@ impl Server {
 
     fn permit(&mut self, links: &mut Links, client: ClientId, params: &Params) -> Result<(), Refusal> {
         let mut ctx = Ctx { hall: &mut self.hall, links };
-        params.channels.iter().try_for_each(|channel| self.app.on_subscribe(&mut ctx, client, channel))
+        params.channels.iter().try_for_each(|channel| self.app.on_subscribe(&mut ctx, client, channel))?;
+        self.hall.check_present(client)
     }
 
     fn greet(&mut self, links: &mut Links, client: ClientId, request: &Request<'_>) -> Result<(), Refusal> {
@@ -152,10 +157,7 @@ impl Server {
             self.hall.turn_away(client);
         }
         greeted?;
-        if self.hall.clients.is_present(client) {
-            return Ok(());
-        }
-        Err(Refusal::new(403, "dismissed", "The application has sent this client away."))
+        self.hall.check_present(client)
     }
 }
 
@@ -255,7 +257,7 @@ impl Hall {
         gaps: &[Object],
     ) {
         let callback = (transport == Transport::Jsonp).then(|| params.callback.clone());
-        let held = Held { reply: reply.clone(), callback };
+        let mut held = Held { reply: reply.clone(), callback, counted_for: None };
         let is_behind = self.reader(client).is_some_and(|reader| self.hub.is_behind(reader));
         // Without a cursor there is nothing to wait after, without a channel nothing to wait for: the answer
         // is the cursor, or the sid, to go on from.
@@ -268,6 +270,9 @@ impl Hall {
             self.detach(links, id);
             self.answer(links, id, reply, response);
         } else {
+            if let Some(peer) = self.clients.get(client).map(|client| client.peer) {
+                held.counted_for = self.count_poll(links, id, peer);
+            }
             self.session(id).hold(held);
             links.set_deadline(id, links.now().after(params.wait_s * 1000));
         }

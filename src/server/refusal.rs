@@ -48,6 +48,11 @@ impl Refusal {
         Refusal::new(400, "bad_value", format!("`{name}` must be {wants}."))
     }
 
+    /// The application has ended the client whose request this is.
+    pub fn dismissed() -> Refusal {
+        Refusal::new(403, "dismissed", "The application has sent this client away.")
+    }
+
     /// A sid that names no client, or none any more.
     pub fn unknown_sid() -> Refusal {
         let sentence = "This client is gone; read again, and send with the sid you are given.";

@@ -89,6 +89,8 @@ pub struct Held {
     pub reply: Reply,
     /// The function to call with it, for JSONP.
     pub callback: Option<String>,
+    /// Whose connection it counts as while it waits, where that is not the connection's own peer.
+    pub counted_for: Option<Peer>,
 }
 
 /// Where a connection stands. The data of a state exists only in that state.
@@ -149,6 +151,8 @@ pub struct Session {
     peer: Peer,
     /// It counts as one of its address.
     is_counted: bool,
+    /// It has asked something already.
+    has_asked: bool,
     frames: Bucket,
 }
 
@@ -185,6 +189,7 @@ impl Session {
         let (from, next) = (self.stage(), to.stage());
         assert!(Session::may_follow(from, next), "no way from {from:?} to {next:?}");
         trace!("{from:?} -> {next:?}");
+        self.has_asked |= next == Stage::Answering;
         std::mem::replace(&mut self.state, to)
     }
 
@@ -334,8 +339,12 @@ impl Session {
     /// The last word is said, whatever comes.
     pub fn finish(&mut self) {
         self.change(|session| {
-            if session.stage() != Stage::Done {
-                session.go(State::Done);
+            if session.stage() != Stage::Done
+                && let State::Held(held) = session.go(State::Done)
+                && let Some(peer) = held.counted_for
+            {
+                // As which it counts until it has ended.
+                (session.peer, session.is_counted) = (peer, true);
             }
             session.stash = None;
         });
@@ -359,6 +368,11 @@ impl Session {
     /// Whether it counts as one of its address.
     pub fn is_counted(&self) -> bool {
         self.is_counted
+    }
+
+    /// Whether it has asked something already.
+    pub fn has_asked(&self) -> bool {
+        self.has_asked
     }
 
     /// The frames that it may still send.
@@ -550,7 +564,11 @@ mod tests {
     fn held_is_released_once() {
         let mut session = Session::default();
         head_of(&mut session, &mut &GET[..]);
-        session.hold(Held { reply: Reply { keep_alive: true, ..Reply::default() }, callback: None });
+        session.hold(Held {
+            reply: Reply { keep_alive: true, ..Reply::default() },
+            callback: None,
+            counted_for: None,
+        });
         assert!(session.release().is_some());
         assert!(session.release().is_none());
         assert_eq!(session.stage(), Stage::Idle);

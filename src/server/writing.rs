@@ -73,7 +73,10 @@ impl Server {
         let admitted = self.admit_command(links, client, is_login);
         match command {
             Ok(command) => {
-                let answer = admitted.and_then(|()| self.execute(links, client, &command));
+                let answer = match self.hall.first_answer(client, &command) {
+                    Some(answer) => Ok(answer),
+                    None => admitted.and_then(|()| self.execute(links, client, &command)),
+                };
                 reply(command.reference(), answer)
             }
             Err(refusal) => reply(b"null", Err(refusal)),
@@ -127,6 +130,7 @@ impl Server {
     ) -> Result<String, Refusal> {
         let channel = command.string("ch")?;
         self.app.on_subscribe(&mut Ctx { hall: &mut self.hall, links }, client, &channel)?;
+        self.hall.check_present(client)?;
         Ok(channel)
     }
 
@@ -177,22 +181,17 @@ impl Server {
     ) -> Result<Object, Refusal> {
         let channel = command.string("ch")?;
         let data = command.json("data")?;
-        let key = command.optional_string("key")?;
         self.app.on_publish(&mut Ctx { hall: &mut self.hall, links }, client, &channel, &data)?;
+        self.hall.check_present(client)?;
         self.hall.count_publish(links, &channel)?;
         let from = self.hall.user(client).map(str::to_owned);
-        let published = match key {
+        let published = match command.optional_string("key")? {
             None => {
                 let seq = self.hall.hub.publish(&channel, from.as_deref(), Data::Json(&data))?.seq();
                 Published { seq, repeated: false }
             }
             Some(key) => {
-                // A client that has lost its sid comes back as another one, so its key can't belong to that.
-                // Two that nobody knows by name may both count from 1; what they say tells them apart.
-                let scope = match &from {
-                    Some(user) => format!("user {user}"),
-                    None => format!("anonymous {}", String::from_utf8_lossy(&data)),
-                };
+                let scope = scope_of(from.as_deref(), &data);
                 let once = Once { scope: &scope, key: &key, is_back_end: false };
                 self.hall.publish_once(&channel, from.as_deref(), once, Data::Json(&data))?
             }
@@ -219,6 +218,25 @@ impl Hall {
             return Err(Refusal::bad_value("key", &format!("a string of 1 to {KEY_BYTES_MAX} bytes")));
         }
         Ok(self.hub.publish_once(channel, from, once, data)?)
+    }
+
+    /// The answer to a publish that came before under the same key, which nothing since then takes back: not a
+    /// quota that is spent, nor what an application thinks of its author now. Else the author would be told
+    /// that a message is not published which everybody has read.
+    fn first_answer(&self, client: ClientId, command: &Command<'_>) -> Option<Object> {
+        if command.op() != "publish" {
+            return None;
+        }
+        let key = command.optional_string("key").ok()??;
+        let (channel, data) = (command.string("ch").ok()?, command.json("data").ok()?);
+        let scope = scope_of(self.user(client), &data);
+        self.repeated(&channel, Once { scope: &scope, key: &key, is_back_end: false })
+    }
+
+    /// The same, for a key of whomever.
+    pub(super) fn repeated(&self, channel: &str, once: Once<'_>) -> Option<Object> {
+        let seq = self.hub.published_once(channel, once)?;
+        Some(self.answer_publish(Published { seq, repeated: true }))
     }
 
     /// What a publish is answered with.
@@ -269,6 +287,15 @@ impl Hall {
             .string("ch", channel)
             .array("messages", messages.iter().map(|message| message.json()))
             .boolean("more", more))
+    }
+}
+
+/// Whose key it is. A client that has lost its sid comes back as another one, so its key can't belong to that.
+/// Two that nobody knows by name may both count from 1; what they say tells them apart.
+fn scope_of(user: Option<&str>, data: &[u8]) -> String {
+    match user {
+        Some(user) => format!("user {user}"),
+        None => format!("anonymous {}", String::from_utf8_lossy(data)),
     }
 }
 

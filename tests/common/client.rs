@@ -31,11 +31,26 @@ impl Client {
         Client::over(socket.into())
     }
 
+    /// A connection from another address of this machine: Linux has all of 127.0.0.0/8.
+    pub fn connect_from(address: SocketAddr, last: u8) -> Client {
+        use socket2::{Domain, Socket, Type};
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from(([127, 0, 0, last], 0)).into()).expect("an address of this machine");
+        socket.connect(&address.into()).expect("the server listens");
+        Client::over(socket.into())
+    }
+
     fn over(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_nodelay(true).expect("no delay");
         Client { stream, unread: Vec::new(), ended: false }
+    }
+
+    /// Has the connection end with a reset when it is dropped, and not in good order.
+    pub fn reset_on_drop(&self) {
+        let now = Some(Duration::ZERO);
+        socket2::SockRef::from(&self.stream).set_linger(now).expect("a socket may be reset");
     }
 
     /// Sends bytes, all of them.
