@@ -13,16 +13,20 @@
 
 /// The kinds of pictures that every browser shows and none of them takes for a document. (SVG is one.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// Portable Network Graphics.
     Png,
+    /// Graphics Interchange Format.
     Gif,
+    /// JPEG File Interchange Format, or Exif.
     Jpeg,
+    /// WebP.
     Webp,
 }
 
 impl Kind {
     /// The media type.
-    pub(super) fn media_type(self) -> &'static str {
+    pub fn media_type(self) -> &'static str {
         match self {
             Kind::Png => "image/png",
             Kind::Gif => "image/gif",
@@ -34,14 +38,17 @@ impl Kind {
 
 /// What the head of a picture says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Image {
-    pub(super) kind: Kind,
-    pub(super) width: u32,
-    pub(super) height: u32,
+pub struct Image {
+    /// Which of the kinds.
+    pub kind: Kind,
+    /// Pixels in a line.
+    pub width: u32,
+    /// Lines.
+    pub height: u32,
 }
 
 /// Looks at the bytes of a picture. `None` if they are none, or none that has a width and a height.
-pub(super) fn sniff(bytes: &[u8]) -> Option<Image> {
+pub fn sniff(bytes: &[u8]) -> Option<Image> {
     let (kind, (width, height)) = if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         (Kind::Png, png(bytes)?)
     } else if bytes.starts_with(b"GIF87a") || bytes.starts_with(b"GIF89a") {

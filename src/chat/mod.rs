@@ -18,11 +18,13 @@
 
 mod admin;
 mod held;
-mod image;
+#[doc(hidden)]
+pub mod image;
 mod messages;
 mod moderation;
 mod names;
-mod nick;
+#[doc(hidden)]
+pub mod nick;
 mod people;
 mod pictures;
 mod receipts;

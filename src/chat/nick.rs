@@ -47,7 +47,10 @@ const SCRIPTS: [&[RangeInclusive<char>]; 3] = [
 
 /// A nick must fit into a channel's name behind `@`, and must not look like another one by what can't be
 /// seen or told apart.
-pub(super) fn check(nick: &str) -> Result<(), Refusal> {
+///
+/// # Errors
+/// It is none, and what a nick is.
+pub fn check(nick: &str) -> Result<(), Refusal> {
     let is_bad = |char: char| {
         let is_blank = char.is_control() || (char.is_whitespace() && char != ' ');
         is_blank || has(&UNSEEN, char) || "/,?#@".contains(char)
@@ -65,13 +68,13 @@ pub(super) fn check(nick: &str) -> Result<(), Refusal> {
 
 /// What a nick is known by, however it is spelled. Upper case first and lower case then is what makes one of
 /// ß and ss, of ς and σ: there is no letter left that has another case.
-pub(super) fn fold(nick: &str) -> String {
+pub fn fold(nick: &str) -> String {
     let seen: String = nick.nfkc().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
     seen.nfkc().collect()
 }
 
 /// Whether that is too long for a nick, and not worth to be folded.
-pub(super) fn is_none(nick: &str) -> bool {
+pub fn is_none(nick: &str) -> bool {
     nick.len() > NICK_BYTES_MAX
 }
 

@@ -78,6 +78,16 @@ use crate::wire::http::Head;
 use crate::wire::proxy::Source;
 pub use crate::wire::response::Response;
 
+/// What reads the words of peers and counts their doings, for the machines of `tests/fuzzed`: nothing that an
+/// application needs, and no promise.
+#[doc(hidden)]
+pub mod inner {
+    pub use super::client::Sid;
+    pub use super::params::{Params, Position};
+    pub use super::peer::Peer;
+    pub use super::quota::{Kind, Quotas};
+}
+
 /// What a connection is told for which there is no room (RFC 9110, section 15.6.4).
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
     Content-Type: application/problem+json\r\nContent-Length: 108\r\n\r\n\

@@ -41,7 +41,10 @@ impl Network {
     /// means something else.
     pub fn parse(text: &str) -> Option<Network> {
         let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits.parse::<u32>().ok()?)),
+            Some((address, bits)) if bits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                (address, Some(bits.parse::<u32>().ok()?))
+            }
+            Some(_) => return None,
             None => (text, None),
         };
         let address: IpAddr = address.parse().ok()?;
@@ -162,13 +165,18 @@ pub fn is_trusted(trusted: &[Network], address: IpAddr) -> bool {
 fn forwarded_for(element: &str) -> Option<&str> {
     element.split(';').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("for").then(|| value.trim().trim_matches('"'))
+        trim(name).eq_ignore_ascii_case("for").then(|| trim(value).trim_matches('"'))
     })
+}
+
+/// Without the white space that may stand around a value, which is no other than these (RFC 9110, section 5.6.3).
+fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
 }
 
 /// An address as proxies write it: alone, in brackets, or with a port.
 fn address_of(text: &str) -> Option<IpAddr> {
-    let text = text.trim();
+    let text = trim(text);
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     bare.parse::<IpAddr>().ok().or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))
 }

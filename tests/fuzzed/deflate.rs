@@ -92,7 +92,7 @@ fn put(bytes: &mut Vec<u8>, header: FrameHeader, payload: &[u8]) {
 }
 
 /// Text as one stored block (RFC 1951, section 3.2.4), the plainest thing that is DEFLATE.
-fn stored(text: &[u8]) -> Vec<u8> {
+pub(super) fn stored(text: &[u8]) -> Vec<u8> {
     let len = text.len() as u16;
     let [a, b] = len.to_le_bytes();
     [&[0, a, b, !a, !b], text, &[0]].concat()

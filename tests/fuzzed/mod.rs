@@ -13,8 +13,13 @@
 //! | `text` | JSON, event streams, scripts, lines, polls |
 //! | `hub` | messages, channels, readers |
 //! | `reactor` | outbox and wheel |
+//! | `account` | what is held for peers |
+//! | `peers` | forwarded addresses, queries, quotas |
+//! | `chat` | pictures and nicks |
 //! | `server` | sessions and the whole server, over the kernel of `memory` |
 
+mod account;
+mod chat;
 mod choices;
 mod deflate;
 mod grammar;
@@ -23,15 +28,19 @@ mod hub;
 #[path = "../common/inflate.rs"]
 mod inflate;
 mod memory;
+mod peers;
 mod reactor;
 mod server;
 mod text;
 mod ws;
 
+pub use self::account::account;
+pub use self::chat::{nick, picture};
 pub use self::choices::Choices;
 pub use self::deflate::{deflate, extensions, proxy, ws_deflated};
 pub use self::http::{chunked, handshake, http_head, response, target};
 pub use self::hub::{hub, message};
+pub use self::peers::{forwarded, params, quota};
 pub use self::reactor::{outbox, wheel};
 pub use self::server::{server, session_split};
 pub use self::text::{json, ndjson, poll, script, sse};
@@ -63,6 +72,12 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("hub", hub),
     ("outbox", outbox),
     ("wheel", wheel),
+    ("account", account),
+    ("forwarded", forwarded),
+    ("params", params),
+    ("quota", quota),
+    ("picture", picture),
+    ("nick", nick),
     ("session_split", session_split),
     ("server", server),
 ];

@@ -4,16 +4,20 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use encke::account::{self, Part};
 use encke::chat::Chat;
 use encke::hub::Bounds;
 use encke::reactor::Reactor;
-use encke::server::{App, ClientId, Config, Ctx, Message, Request, Response, Server};
+use encke::server::{App, ClientId, Config, Ctx, Limits, Message, Network, Request, Response, Server};
+use encke::wire::deflate::{Deflater, Window};
 use encke::wire::json::is_inert;
 use encke::wire::ws::{self, FrameHeader, Opcode};
 use encke::wire::{script, sse};
 use serde_json::value::RawValue;
 
 use super::agreed_roughly;
+use super::deflate::stored;
+use super::inflate::inflate;
 use super::memory::{Memory, Peer};
 
 /// Turns after which a server that has nothing new to do must have come to rest.
@@ -64,13 +68,16 @@ impl App for Echo {
 /// `$c` stand for the sid and the cursor that any peer heard last.
 ///
 /// ```text
-/// 0u/ws?ch=a           opens a WebSocket
-/// 0w{"op":"who",…}     sends a text frame; b: a binary one
+/// 0u/ws?ch=a           opens a WebSocket; U: one that may compress
+/// 0w{"op":"who",…}     sends a text frame; b: a binary one; z: a compressed one
 /// 1g/poll?sid=$s       GET; 1p/publish/a hello: POST; 1mDELETE /channels/a: whatever it says
 /// 2rGET / HT           sends as it is
 /// 3f  3d  3e  3x       stops reading, reads again, shuts its side, resets
 /// 0t5000               so many milliseconds pass
 /// ```
+///
+/// A first line that begins with `#` says what server it is: `q` one with strict quotas, `m` one with little memory,
+/// `p` one behind a proxy that it trusts and that sends a PROXY header, `k` one with a key for back ends.
 ///
 /// After every turn the server agrees with itself, and what it says to a peer that asks as it should is well
 /// formed to the last frame.
@@ -88,7 +95,35 @@ pub fn server(input: &[u8]) {
     };
     let config =
         Config { connections: 3, bounds, message_bytes: MESSAGE_BYTES_MAX, jsonp: true, ..Config::default() };
-    let mut stage = Stage::new(config, Box::new(Chat::new()));
+    let (config, input) = match input.strip_prefix(b"#") {
+        Some(rest) => {
+            let (kind, lines) =
+                rest.split_at(rest.iter().position(|octet| *octet == b'\n').unwrap_or(rest.len()));
+            (of_kind(config, kind), lines)
+        }
+        None => (config, input),
+    };
+    let before = PARTS.map(account::held);
+    play(Stage::new(config, Box::new(Chat::new())), input);
+    assert_eq!(PARTS.map(account::held), before, "what is held by nobody is counted");
+}
+
+const PARTS: [Part; 4] = [Part::Sessions, Part::Outboxes, Part::Images, Part::Channels];
+
+fn of_kind(config: Config, kind: &[u8]) -> Config {
+    let is = |letter: u8| kind.contains(&letter);
+    let proxies = is(b'p').then(|| Network::parse("127.0.0.0/8").expect("a network"));
+    Config {
+        limits: if is(b'q') { Limits::Strict } else { Limits::Normal },
+        memory: if is(b'm') { 600_000 } else { config.memory },
+        trusted_proxies: proxies.into_iter().collect(),
+        proxy_protocol: is(b'p'),
+        publish_key: is(b'k').then(|| "key".to_owned()),
+        ..config
+    }
+}
+
+fn play(mut stage: Stage, input: &[u8]) {
     let mut cast: [Option<Rc<RefCell<Peer>>>; 4] = Default::default();
     let mut rude = [false; 4];
     for line in input.split(|&byte| byte == b'\n').take(64) {
@@ -109,7 +144,7 @@ pub fn server(input: &[u8]) {
             b'x' => peer.borrow_mut().resets = true,
             _ => {
                 // Whether an answer has a body can't be told from bytes whose question is anything.
-                rude[who] |= !b"wbcugp".contains(what);
+                rude[who] |= !b"wbczuUgp".contains(what);
                 let mut out = Vec::new();
                 speak(*what, &text, rest, &mut out);
                 peer.borrow_mut().queue.push_back(out);
@@ -145,7 +180,7 @@ fn check_heard(mut heard: &[u8]) {
             found.map(|header| str::from_utf8(header.value).expect("fields of ours are text"))
         };
         if head.code == Some(101) {
-            return check_frames(heard);
+            return check_frames(heard, field("sec-websocket-extensions").is_some());
         }
         let kind = field("content-type").unwrap_or_default();
         match field("content-length") {
@@ -163,11 +198,15 @@ fn check_heard(mut heard: &[u8]) {
 }
 
 /// What a WebSocket hears: whole frames without a mask, text that is JSON, nothing after a close.
-fn check_frames(mut heard: &[u8]) {
+fn check_frames(mut heard: &[u8], may_deflate: bool) {
     while !heard.is_empty() {
         let (header, used) = FrameHeader::parse(heard).expect("legal").expect("whole");
         let (payload, rest) = heard[used..].split_at(header.len as usize);
         assert!(header.fin && header.mask.is_none());
+        // A narrow window is offered with `U`, and what comes must keep to it.
+        let plain = header.rsv1.then(|| inflate(payload, 1 << 9).expect("it is DEFLATE"));
+        assert!(plain.is_none() || may_deflate, "compressed, and nobody agreed to that");
+        let payload = plain.as_deref().unwrap_or(payload);
         match header.opcode {
             Opcode::Text => check_json(payload),
             Opcode::Close => assert!(rest.is_empty(), "more behind a close"),
@@ -210,10 +249,31 @@ fn speak(what: u8, text: &str, raw: &[u8], out: &mut Vec<u8>) {
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let plain = |line: &str, fields: &str| format!("{line} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
     match what {
+        b'z' => {
+            let compressed = Deflater::default().frame(Opcode::Text, text.as_bytes(), Window::Narrow);
+            let compressed =
+                compressed.map(|frame| deflated_payload(&frame)).unwrap_or_else(|| stored(text.as_bytes()));
+            let header = FrameHeader {
+                fin: true,
+                rsv1: true,
+                opcode: Opcode::Text,
+                mask: Some(KEY),
+                len: compressed.len() as u64,
+            };
+            header.emit(out);
+            let from = out.len();
+            out.extend_from_slice(&compressed);
+            ws::mask(KEY, 0, &mut out[from..]);
+        }
         b'w' => ws::client_frame(true, Opcode::Text, KEY, text.as_bytes(), out),
         b'b' => ws::client_frame(true, Opcode::Binary, KEY, raw, out),
         b'c' => ws::client_frame(true, Opcode::Close, KEY, &raw[..raw.len().min(125)], out),
         b'u' => out.extend_from_slice(plain(&format!("GET {text}"), UPGRADE).as_bytes()),
+        b'U' => {
+            let offer = "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=9\r\n";
+            let fields = format!("{offer}{UPGRADE}");
+            out.extend_from_slice(plain(&format!("GET {text}"), &fields).as_bytes());
+        }
         b'g' => out.extend_from_slice(plain(&format!("GET {text}"), "").as_bytes()),
         b'm' => out.extend_from_slice(plain(text, "").as_bytes()),
         b'p' => {
@@ -225,6 +285,11 @@ fn speak(what: u8, text: &str, raw: &[u8], out: &mut Vec<u8>) {
         }
         _ => out.extend_from_slice(raw),
     }
+}
+
+fn deflated_payload(frame: &[u8]) -> Vec<u8> {
+    let (_, used) = FrameHeader::parse(frame).expect("legal").expect("whole");
+    frame[used..].to_vec()
 }
 
 /// A server, its loop and its kernel.

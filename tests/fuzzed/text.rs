@@ -144,7 +144,7 @@ pub fn script(input: &[u8]) {
 }
 
 /// The whitelist once more, octet by octet.
-fn is_callback(name: &str) -> bool {
+pub(super) fn is_callback(name: &str) -> bool {
     let mut starts = true;
     for octet in name.bytes() {
         match (octet, starts) {
