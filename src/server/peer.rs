@@ -169,7 +169,7 @@ fn forwarded_for(element: &str) -> Option<&str> {
     })
 }
 
-/// Without the white space that may stand around a value, which is no other than these (RFC 9110, section 5.6.3).
+/// Without the white space that may stand around a value: there is no other (RFC 9110, section 5.6.3).
 fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t'])
 }
