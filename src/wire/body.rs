@@ -42,8 +42,12 @@ enum State {
     /// Before the first digit of a chunk's size.
     SizeStart,
     Size,
+    /// Space in front of a `;` that has to come.
+    ExtensionDue,
     ExtensionName,
     ExtensionNameMore,
+    /// Space behind a name: a `=` or a `;` has to come.
+    ExtensionNameEnd,
     ExtensionValue,
     ExtensionToken,
     ExtensionQuoted,
@@ -134,8 +138,9 @@ impl Decoder {
         }
     }
 
-    /// `chunk-size [ chunk-ext ]`, RFC 9112, sections 7.1 and 7.1.1. The "bad whitespace" that the grammar
-    /// tolerates around `;` and `=` is refused: no client sends it, and programs disagree on it.
+    /// `chunk-size [ chunk-ext ]`, RFC 9112, sections 7.1 and 7.1.1. Space may stand around `;` and `=`, which
+    /// the grammar calls bad and wants understood (RFC 9110, section 5.6.3), and nowhere else: behind a size
+    /// or a value that ends the line it is none of the grammar's.
     fn step_size_line(&mut self, byte: u8) -> Result<State, Offence> {
         use State::*;
         if byte != b'\r' {
@@ -150,9 +155,13 @@ impl Decoder {
                 Ok(Size)
             }
             (Size | ExtensionNameMore | ExtensionToken | ExtensionEnd, b'\r') => Ok(SizeLf),
-            (Size | ExtensionNameMore | ExtensionToken | ExtensionEnd, b';') => Ok(ExtensionName),
+            (Size | ExtensionDue | ExtensionToken | ExtensionEnd, b';') => Ok(ExtensionName),
+            (ExtensionNameMore | ExtensionNameEnd, b';') => Ok(ExtensionName),
+            (ExtensionNameMore | ExtensionNameEnd, b'=') => Ok(ExtensionValue),
+            (Size | ExtensionDue | ExtensionToken | ExtensionEnd, b' ' | b'\t') => Ok(ExtensionDue),
+            (ExtensionNameMore | ExtensionNameEnd, b' ' | b'\t') => Ok(ExtensionNameEnd),
+            (ExtensionName | ExtensionValue, b' ' | b'\t') => Ok(self.state),
             (ExtensionName | ExtensionNameMore, _) if is_token_byte(byte) => Ok(ExtensionNameMore),
-            (ExtensionNameMore, b'=') => Ok(ExtensionValue),
             (ExtensionValue | ExtensionToken, _) if is_token_byte(byte) => Ok(ExtensionToken),
             (ExtensionValue, b'"') => Ok(ExtensionQuoted),
             // RFC 9110, section 5.6.4.
@@ -291,6 +300,7 @@ mod tests {
             (b"00A\r\n0123456789\r\n1\r\nx\r\n0\r\n\r\n", b"0123456789x"),
             (b"2\r\n\r\n\r\n0\r\n\r\n", b"\r\n"),
             (b"1;a\r\nx\r\n0;b=c;d=\"e\\\" ;\t\xff\";f\r\n\r\n", b"x"),
+            (b"1 ; a\r\nx\r\n0\t;\tb = c ; d =\"e\" ;f\r\n\r\n", b"x"),
             (b"1\r\nx\r\n0\r\nDigest: abc\r\nEmpty:\r\nX:\ty \xff\r\n\r\n", b"x"),
         ] {
             let text = input.escape_ascii();
@@ -313,7 +323,14 @@ mod tests {
             (b"-1\r\n", Offence::InvalidChunk),
             (b" 5\r\n", Offence::InvalidChunk),
             (b"5 \r\n", Offence::InvalidChunk),
-            (b"5\t;a\r\n", Offence::InvalidChunk),
+            (b"5 5\r\n", Offence::InvalidChunk),
+            (b"5 a\r\n", Offence::InvalidChunk),
+            (b"5 ;\r\n", Offence::InvalidChunk),
+            (b"5;a \r\n", Offence::InvalidChunk),
+            (b"5;a b\r\n", Offence::InvalidChunk),
+            (b"5;a= \r\n", Offence::InvalidChunk),
+            (b"5;a=b \r\n", Offence::InvalidChunk),
+            (b"5;a=b c\r\n", Offence::InvalidChunk),
             (b"0x5\r\n", Offence::InvalidChunk),
             (b"5_0\r\n", Offence::InvalidChunk),
             (b"g\r\n", Offence::InvalidChunk),
