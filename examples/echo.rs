@@ -19,7 +19,9 @@ impl App for Echo {
 
 fn main() -> std::io::Result<()> {
     let port = std::env::args().nth(1).and_then(|port| port.parse().ok()).unwrap_or(9001);
-    let origins = vec!["*".to_owned()];
-    let config = Config { comet: false, message_bytes: 16 << 20, origins, ..Config::default() };
+    // It has nothing that a page of another site, or of another name, could take.
+    let every = vec!["*".to_owned()];
+    let (origins, hosts) = (every.clone(), Some(every));
+    let config = Config { comet: false, message_bytes: 16 << 20, origins, hosts, ..Config::default() };
     encke::serve(([127, 0, 0, 1], port).into(), config, Box::new(Echo))
 }

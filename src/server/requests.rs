@@ -108,8 +108,11 @@ impl Server {
     /// The route of a request, unless its head alone is reason enough to refuse it.
     fn judge(&self, verdict: &Verdict, request: &Request<'_>) -> Result<Route, Refusal> {
         let config = &self.hall.config;
-        hosts::admit(config.hosts.as_deref(), request.head.host())?;
         let route = if config.comet { Route::of(&request.target)? } else { Route::App };
+        // Whoever watches over servers asks each by an address or by a name of their own.
+        if !matches!(route, Route::Health | Route::Server) {
+            hosts::admit(config.hosts.as_deref(), request.head.host())?;
+        }
         route.admit(request.method()).map_err(|refusal| refusal.with_field("Allow", route.methods()))?;
         if route == Route::App {
             // A page that anyone may link to is not the same as a form that anyone may send.
