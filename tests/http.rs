@@ -450,9 +450,9 @@ fn a_name_that_is_not_the_servers_own() {
         assert_eq!(client.response().status, 200);
     }
     for host in ["127.0.0.1", "localhost:8080", "[::1]:1", "chat.example", "Chat.Example:443"] {
-        assert_eq!(ask(host, "GET /channels").0, 200, "{host}");
+        assert_eq!(ask(host, "GET /probe").0, 200, "{host}");
     }
-    assert_eq!(ask("chat.example", "GET http://evil.example/channels").0, 421, "the target wins over Host");
+    assert_eq!(ask("chat.example", "GET http://evil.example/probe").0, 421, "the target wins over Host");
     // Whether it is alive is nobody's secret, and those who ask may have a name of their own for it.
     assert_eq!((ask("probe", "GET /healthz").0, ask("probe", "OPTIONS *").0), (200, 204));
 }
