@@ -73,6 +73,7 @@ fn subscribe_and_unsubscribe() {
         let mut ann = writer(&server, way, "ch=a");
         let reply = ann.ok(json!({"op": "subscribe", "ch": "b"}));
         assert_eq!((&reply["ch"], &reply["cursor"]), (&json!("b"), &json!(ann.reader.cursor)));
+        assert_eq!(reply["head"], reply["cursor"], "it has nothing to be told yet");
         server.publish("b", "1");
         assert_eq!(ann.event()["data"], 1);
         ann.ok(json!({"op": "unsubscribe", "ch": "b"}));
@@ -81,8 +82,10 @@ fn subscribe_and_unsubscribe() {
         assert_eq!(ann.event()["data"], 3);
         let cursor = ann.reader.cursor.clone();
         server.publish("b", "4");
-        ann.ok(json!({"op": "subscribe", "ch": "b", "since": cursor}));
+        let reply = ann.ok(json!({"op": "subscribe", "ch": "b", "since": cursor}));
+        assert_eq!((&reply["since"], &reply["cursor"]), (&json!(cursor), &json!(cursor)));
         assert_eq!(ann.event()["data"], 4);
+        assert_eq!(reply["head"], json!(ann.reader.cursor));
         ann.ok(json!({"op": "subscribe", "ch": "b", "last": 2}));
         assert_eq!((&ann.event()["data"], &ann.event()["data"]), (&json!(2), &json!(4)));
         ann.ok(json!({"op": "subscribe", "ch": "b", "since": "00000000-1"}));

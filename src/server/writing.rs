@@ -165,12 +165,16 @@ impl Server {
                 links.want_drain(conn);
             }
         }
-        // From where on this channel is told, and where to go on from if the connection is lost now: other
-        // channels may have more to tell from before.
+        // From where on this channel is told, and where to go on from if the connection is lost before all up
+        // to the head is told: this answer may overtake events that are newer than what is to be told again.
         let hub = &self.hall.hub;
         let position = hub.position(reader);
         let since = hub.position_in(reader, &channel).unwrap_or(position);
-        Ok(answer.string("since", &self.hall.cursor(since)).string("cursor", &self.hall.cursor(position)))
+        let cursor = |seq| self.hall.cursor(seq);
+        Ok(answer
+            .string("since", &cursor(since))
+            .string("cursor", &cursor(position))
+            .string("head", &cursor(hub.head())))
     }
 
     fn publish(

@@ -17,7 +17,7 @@ const NAMES = {
 };
 const STATES = { connecting: "connecting", retrying: "retrying", offline: "offline", closed: "closed" };
 const REASONS = [
-  [/^cut|^ended/, "whyCut"], [/^did not open|^no answer/, "whyClosed"], [/^not in this browser/, "whyMissing"], [/^silent/, "whySilent"],
+  [/^cut|^ended/, "whyCut"], [/^did not open/, "whyClosed"], [/^not in this browser/, "whyMissing"], [/^silent/, "whySilent"],
   [/^no event in/, "whyStarved"], [/held back/, "whyHeld"], [/^slept/, "whySlept"], [/^the network changed/, "whyNetwork"],
   [/^bye: kicked/, "whyKicked"], [/^bye: banned|^banned/, "whyBanned"], [/^bye/, "whyBye"], [/^no reply/, "whyUnanswered"], [/^garbled/, "whyChanged"],
 ];

@@ -224,14 +224,14 @@
   // The first poll never hangs and is the welcome. It alone names the channels: a later one that did could
   // undo a subscribe that overtakes it.
   function poll(link, wait, ask) {
-    var stop, timer;
-    link.polled = 0;
+    var stop, timer, polls = 0;
     (function next() {
       var hang = link.ok ? wait : 0, from = now();
+      link.hold = -1; // it asks from where the cursor waits
       link.limit = hang * 1000 + link.proof;
       stop = ask(link, { wait: hang }, function (body) {
         link.body(body);
-        var quick = hang && (body.events.length || now() - from > SHORT_MS) || !link.polled++;
+        var quick = hang && (body.events.length || now() - from > SHORT_MS) || !polls++;
         if (!link.dead) timer = later(next, quick ? 0 : SHORT_MS);
       });
     })();
@@ -254,7 +254,7 @@
     }
     query.callback = call.name;
     script.src = link.url('/jsonp', query);
-    script.onload = script.onerror = function () { clear(); link.end('no answer'); };
+    script.onload = script.onerror = function () { clear(); link.end(); };
     doc.getElementsByTagName('head')[0].appendChild(script);
     return clear;
   }
@@ -359,7 +359,7 @@
       timer = 0;
       link = null;
       serial++;
-      if (flying && flying.over) flying = null; // arrived or not, the next link sends it
+      if (flying && flying.by.say) flying = null; // arrived or not, the next link sends it
       if (last) {
         last.dead = true;
         if (last.stop) last.stop();
@@ -373,8 +373,8 @@
 
     function backoff(n) { return Math.random() * Math.min(BACKOFF_MAX_MS, BACKOFF_MS * Math.pow(2, n)); }
 
-    function note(name, lived, why) {
-      var entry = { transport: name, lived: lived, why: why, left: false };
+    function note(past, why) {
+      var entry = { transport: past.name, lived: now() - past.born, why: why, left: false };
       trail.push(entry);
       if (trail.length > TRAIL_MAX) trail.shift();
       out({ t: entry });
@@ -383,8 +383,8 @@
 
     // `retry`: the server said when. `how`: refused, starved, or held back.
     function end(why, retry, how) {
-      var last = link, lived = now() - last.born, good = last.ok && how !== 'starved' && lived >= YOUNG_MS, mine;
-      var entry = note(last.name, lived, why || (last.ok ? 'cut' : 'did not open'));
+      var last = link, entry = note(last, why || (last.ok ? 'cut' : 'did not open')), mine;
+      var good = last.ok && how !== 'starved' && entry.lived >= YOUNG_MS;
       drop();
       mine = serial;
       set('retrying', entry.why);
@@ -409,7 +409,7 @@
     function leave(entry) {
       entry.left = true;
       strikes = 0;
-      while (++at < list.length && held > 1 && STREAMS[list[at]]) note(list[at], 0, 'streams are held back').left = true;
+      while (++at < list.length && held > 1 && STREAMS[list[at]]) note({ name: list[at], born: now() }, 'streams are held back').left = true;
       if (at < list.length) return connect();
       at = held = 0;
       proven = {};
@@ -431,7 +431,7 @@
         if (now() - first > PROBE_MS / 2) done(padded || 0);
         else if (padded) done(2);
         else probe(done, 1);
-      }, function (text) { if (!first && /1/.test(text)) first = now(); });
+      }, function (text) { first = first || /1/.test(text) && now(); });
     }
 
     function problem(status, said) {
@@ -462,7 +462,7 @@
       }
       to = type === 'message' || type === 'presence' ? event.id : type === 'welcome' || type === 'gap' ? event.cursor : '';
       if (to) move(to);
-      out({ c: to, e: event, u: '$' + event.ch in told });
+      out({ c: to && cursor, e: event, u: '$' + event.ch in told });
       if (type === 'welcome' && link === mine) prove(event.sid);
       if (type === 'bye' && link === mine) end('bye: ' + event.why, event.retry);
     }
@@ -473,7 +473,7 @@
     }
 
     function move(to) {
-      cursor = to;
+      if (!(seqOf(to) <= link.hold)) cursor = to;
       if (!top || isBehind(top, to)) top = to;
     }
 
@@ -529,7 +529,7 @@
           if (!good) skips = skips || STREAMS[list[i]]; // they are all alike
           if (!good || i >= at) return next();
           climbing = 0;
-          if (link) note(link.name, now() - link.born, list[i] + ' works now').left = true;
+          if (link) note(link, list[i] + ' works now').left = true;
           proven[list[i]] = 1;
           at = i;
           strikes = held = tries = 0;
@@ -570,8 +570,8 @@
     // -- commands --
 
     function submit(from, n, body) {
-      var known = false;
-      each(queue, function (item) { if (item.n === n && item.to === from) known = true; });
+      var known;
+      each(queue, function (item) { known = known || item.n === n && item.to === from; });
       if (known) return; // its desk says everything again that was not answered
       queue.push({ to: from, n: n, body: body });
       pump();
@@ -587,8 +587,8 @@
       said = assign({}, said);
       said.ref = ++refs;
       item.at = now();
-      item.over = !!link.say;
-      if (!item.over) return post(item, said);
+      item.by = link;
+      if (!link.say) return post(item, said);
       try { link.say(said); } catch (e) { flying = null; }
     }
 
@@ -642,7 +642,7 @@
     }
 
     function answer(item, reply) {
-      var body = item.body, error = !reply.ok && (reply.error || {}), k = '$' + body.ch, back;
+      var body = item.body, error = !reply.ok && reply.error, k = '$' + body.ch, back;
       if (flying === item) flying = null;
       if (queue.indexOf(item) < 0) return;
       pauses = 0;
@@ -658,10 +658,13 @@
       if (body.op === 'unsubscribe') told[k] = 0;
       if (body.op === 'subscribe') {
         told[k] = error ? 0 : 2;
-        if (error && seats[item.to]) delete seats[item.to][k];
-        if (reply.cursor && seqOf(reply.cursor) < seqOf(cursor)) {
-          cursor = reply.cursor; // what is told again may yet be cut off
-          back = link && link.polled >= 0; // by a poll that is under way, and would go on from where we were
+        if (error) delete (seats[item.to] || {})[k];
+        // This answer may have overtaken what is under way; that may be newer than what is to be told again, and
+        // all of it may yet be cut off. So the cursor waits where it is, until both have come.
+        if (reply.cursor) {
+          if (seqOf(reply.cursor) < seqOf(cursor)) cursor = reply.cursor;
+          item.by.hold = seqOf(reply.head);
+          back = link && link !== item.by; // which began where we were
         }
       }
       finish(item, reply, pinged - item.at);
@@ -672,7 +675,7 @@
     function finish(item, reply, ms) {
       queue.splice(queue.indexOf(item), 1);
       if (flying === item) flying = null;
-      out({ to: item.to, n: item.n, r: reply, k: ms, s: item.body.op === 'login' ? snapshot() : 0 });
+      out({ to: item.to, n: item.n, c: cursor, r: reply, k: ms, s: item.body.op === 'login' ? snapshot() : 0 });
     }
 
     function ping() {
@@ -698,18 +701,20 @@
     }
 
     function tick() {
-      var t = now(), silent = link ? t - link.heard : 0, mine = link, id, k;
+      var t = now(), mine = link, silent, id, k;
       for (id in seats) if (id !== carry.tab && t - heard[id] > SEAT_MS) delete seats[id];
       // What nobody reads any more; after an election once all desks had the time to say what they read.
       for (k in told) if (t - born > SEATED_MS && !queue.length && told[k] && !wanted(k)) {
         queue.push({ body: { op: 'unsubscribe', ch: k.slice(1) } });
         pump();
       }
-      if (link && silent > link.limit) {
+      if (!link) return;
+      silent = t - link.heard;
+      if (silent > link.limit) {
         if (link.ok) end('silent for ' + silent + ' ms', 0, link.events === 1 && 'starved');
         else end('no event in ' + link.limit + ' ms', 0, 'starved');
-      } else if (link && flying && flying.over && t - flying.at > REPLY_MS) end('no reply');
-      else if (link && !link.ok && !link.probed && STREAMS[link.name] && t - link.born > TICK_MS) {
+      } else if (flying && flying.by.say && t - flying.at > REPLY_MS) end('no reply');
+      else if (!link.ok && !link.probed && STREAMS[link.name] && t - link.born > TICK_MS) {
         link.probed = 1;
         if (held < 2) probe(function (is) {
           if (link !== mine || link.ok || is <= held) return;
@@ -717,7 +722,7 @@
           if (is < 2) connect();
           else if (list.length > 1) end('streams are held back', 0, 'held');
         });
-      } else if (link && link.ok && !queue.length && t - pinged > PING_MS) ping();
+      } else if (link.ok && !queue.length && t - pinged > PING_MS) ping();
     }
 
     each(TYPES, function (type) { types['$' + type] = 1; });
@@ -755,14 +760,14 @@
       wake: function () {
         if (timer) connect();
         else if (link && link.ok && now() - link.heard > link.limit / 2 + 1000) {
-          note(link.name, now() - link.born, 'slept');
+          note(link, 'slept');
           connect();
         }
       },
 
       // The way that worked is tried first, since it worked; then the better ones beside it.
       moved: function () {
-        if (link) note(link.name, now() - link.born, 'the network changed');
+        if (link) note(link, 'the network changed');
         tries = strikes = held = rounds = 0;
         rest();
         climbMs = SHORT_MS;
@@ -938,7 +943,7 @@
       if (m.f) {
         begin(m.f);
         deaf = !!(c.cursor && names(chans).length && isBehind(c.cursor, m.f));
-        if (!o.last) for (k in chans) if (!seen[k]) seen[k] = m.f;
+        if (!o.last) for (k in chans) if (!seen[k] && !hold[k]) seen[k] = m.f;
         if (deaf && !m.l) join();
       }
       if (m.to === tab && m.a) attach(m.a, m.o, m.h, m);
@@ -952,13 +957,13 @@
       if (m.to === tab && m.r) answered(m.n, m.r);
     }
 
-    function take(event, cursor, isKnown) {
+    function take(event, isKept, isKnown) {
       var k = '$' + event.ch;
       if (event.ch) {
         if (!chans[k] && isKnown) return; // another tab's
-        if (cursor) {
+        if (isKept) {
           if (hold[k]) return hold[k].push(event);
-          if (!fresh(k, cursor)) return;
+          if (!fresh(k, event.id || event.cursor)) return;
         }
       }
       emit(event.type, event);
@@ -1006,7 +1011,7 @@
     function release(k, past) {
       var all = hold[k] && past.concat(hold[k]);
       delete hold[k];
-      each(all, function (event) { take(event, event.id || event.cursor); });
+      each(all, function (event) { take(event, 1); });
     }
 
     function answered(n, reply) {

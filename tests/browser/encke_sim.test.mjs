@@ -170,6 +170,30 @@ test("each tab has its own channels, and its own answers", { timeout: 60_000 }, 
   assert.deepEqual(data(two, "odd").slice(-8), [3, 5, 7, 9, 11, 13, 15, 17, 19, 20, 22].slice(-8));
 }));
 
+test("what a channel is to be told of before survives a link that is lost at any moment", { timeout: 120_000 }, () => seeds(async (world, rand) => {
+  for (const transport of ["websocket", "sse", "longpoll", "shortpoll"]) {
+    for (let round = 0; round < 25; round++) {
+      const tab = world.browser().open({ channels: ["lobby"], transports: [transport, "shortpoll"] });
+      await reach(world, "live", live(tab, transport));
+      const [from, since] = [kept(world).length, world.server.cursor()];
+      for (let n = 0; n < 5; n++) world.server.publish("old", n);
+      world.network.delayMs = [5, 100][round % 2];
+      for (let n = 0; n < 3; n++) { world.server.publish("lobby", n); await world.run(rand() * 50); }
+      tab.c.subscribe("old", { since });
+      await world.run(rand() * 5 * world.network.delayMs);
+      for (const pipe of [...world.sockets]) { // and what is under way in it
+        pipe.cut();
+        world.at(0, () => pipe.onend?.());
+      }
+      world.network.delayMs = 5;
+      await world.run(60_000);
+      toldOnce(world, tab, from);
+      assert.deepEqual(data(tab, "old"), kept(world, "old").slice(-5), `${transport} ${round}`);
+      tab.close();
+    }
+  }
+}));
+
 test("an inbox is read again by its owner, after a cut and after a restart", { timeout: 60_000 }, () => seeds(async (world, rand) => {
   for (const transport of ["websocket", "sse", "longpoll", "shortpoll"]) {
     const tab = world.browser().open({ channels: ["lobby"], transports: [transport, "shortpoll"] });

@@ -161,7 +161,7 @@ class Server {
         } else if (c.last) client.chans.set(c.ch, this.before(c.ch, c.last));
         else if (!client.chans.has(c.ch)) client.chans.set(c.ch, this.seq);
         client.wake();
-        return reply({ ch: c.ch, since: this.cursor(client.chans.get(c.ch)), cursor: client.position(), ...(gap && { gap }) });
+        return reply({ ch: c.ch, since: this.cursor(client.chans.get(c.ch)), cursor: client.position(), head: this.cursor(), ...(gap && { gap }) });
       }
       default: return refuse("unknown_op");
     }
