@@ -14,7 +14,6 @@ use std::cell::{Cell, RefCell};
 use std::fmt::Write;
 
 use super::log::Cursor;
-use super::presence::PresenceEvent;
 use crate::account::Image;
 
 /// Slots for images, one for each wire a message may go out on.
@@ -37,6 +36,32 @@ pub enum Kind {
     /// Somebody came or went. A few are kept; one that is dropped is missed without a word, because the
     /// next one, or the list of users, tells the state.
     Presence,
+}
+
+/// What a user did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PresenceEvent {
+    /// The user's first reader subscribed.
+    Join,
+    /// The user's last reader is gone.
+    Leave,
+    /// The user is there but not looking. Announced by the caller.
+    Away,
+    /// The user looks again. Announced by the caller.
+    Back,
+}
+
+impl PresenceEvent {
+    /// As it is spelled on the wire.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            PresenceEvent::Join => "join",
+            PresenceEvent::Leave => "leave",
+            PresenceEvent::Away => "away",
+            PresenceEvent::Back => "back",
+        }
+    }
 }
 
 /// When and where in the log a message is made.

@@ -65,8 +65,7 @@ pub use self::channel::is_name as is_channel_name;
 pub use self::fanout::Due;
 pub use self::keys::Once;
 pub use self::log::{Cursor, NO_EPOCH};
-pub use self::message::{Data, IMAGES, Kind, Message};
-pub use self::presence::PresenceEvent;
+pub use self::message::{Data, IMAGES, Kind, Message, PresenceEvent};
 pub use self::publish::Published;
 pub use self::replay::Item;
 

@@ -14,34 +14,8 @@
 
 use std::rc::Rc;
 
-use super::message::Message;
+use super::message::{Message, PresenceEvent};
 use super::{ChannelId, Hub};
-
-/// What a user did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PresenceEvent {
-    /// The user's first reader subscribed.
-    Join,
-    /// The user's last reader is gone.
-    Leave,
-    /// The user is there but not looking. Announced by the caller.
-    Away,
-    /// The user looks again. Announced by the caller.
-    Back,
-}
-
-impl PresenceEvent {
-    /// As it is spelled on the wire.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            PresenceEvent::Join => "join",
-            PresenceEvent::Leave => "leave",
-            PresenceEvent::Away => "away",
-            PresenceEvent::Back => "back",
-        }
-    }
-}
 
 impl Hub {
     /// Tells the channel `name` of something its user did; None if there is no such channel, or too many

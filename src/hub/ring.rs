@@ -269,8 +269,7 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::super::log::Cursor;
-    use super::super::message::Stamp;
-    use super::super::presence::PresenceEvent;
+    use super::super::message::{PresenceEvent, Stamp};
     use super::*;
 
     fn stamp(seq: u64) -> Stamp {
