@@ -1,27 +1,13 @@
 //! What the chat holds for people, in bytes, and what of it can be given up.
 //!
 //! It is for the memory budget, which asks at every read: so each table tells its length times what
-//! one entry may take at most. Pictures count themselves.
+//! one entry may take at most (`entry.rs`). Pictures count themselves.
 
 use super::Chat;
+use super::entry::{CHANNEL_BYTES, CLIENT_BYTES};
 #[cfg(test)]
 use super::receipts::Receipt;
 use super::receipts::Receipts;
-use crate::limits::{CHANNEL_NAME_BYTES_MAX, NICK_CHARS_MAX};
-use crate::server::ClientId;
-
-/// What an allocator keeps beside an allocation, and rounds up.
-pub(super) const ALLOCATION_BYTES: usize = 16;
-
-/// A nick on the heap, and what holds it.
-pub(super) const NICK_BYTES: usize = 3 * NICK_CHARS_MAX + size_of::<String>() + ALLOCATION_BYTES;
-
-/// The name of a channel on the heap, and what holds it.
-pub(super) const CHANNEL_BYTES: usize = CHANNEL_NAME_BYTES_MAX + size_of::<String>() + ALLOCATION_BYTES;
-
-/// What a table keeps of a client beside what it keeps for it. Tables have up to twice the room that they
-/// use.
-pub(super) const CLIENT_BYTES: usize = 2 * (size_of::<ClientId>() + 2 * size_of::<u64>());
 
 impl Chat {
     /// Bytes of all tables.
@@ -45,6 +31,7 @@ impl Chat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::ClientId;
 
     fn gif(bytes: usize) -> Vec<u8> {
         let mut gif = b"GIF89a\x02\x01\x03\0\x80\0\0".to_vec();

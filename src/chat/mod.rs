@@ -17,6 +17,7 @@
 //! | `moderation`, `admin` | who is muted or banned, and by whose order |
 
 mod admin;
+mod entry;
 mod held;
 #[doc(hidden)]
 pub mod image;

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::held::NICK_BYTES;
+use super::entry::NICK_BYTES;
 use super::nick;
 use super::recent::Recent;
 use crate::limits::{NAME_NETWORKS_MAX, NAMES_MS, NAMES_PER_NETWORK_MAX, SENTENCE_S_MAX, SENTENCES_MAX};

@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::held::{CLIENT_BYTES, NICK_BYTES};
+use super::entry::{CLIENT_BYTES, NICK_BYTES};
 use super::nick;
 use crate::limits::{NAMES_MAX, NAMES_PER_CLIENT_MAX};
 use crate::server::{ClientId, Refusal, same_bytes};

@@ -15,7 +15,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::held::{ALLOCATION_BYTES, NICK_BYTES};
+use super::entry::{ALLOCATION_BYTES, NICK_BYTES};
 use crate::limits::{AWAY_MS, TABS_MAX};
 use crate::server::{ClientId, Refusal};
 

@@ -4,7 +4,7 @@
 //! newer than what was told is no news, and what was read was received. A pair that was forgotten costs one
 //! receipt too many.
 
-use super::held::{CHANNEL_BYTES, NICK_BYTES};
+use super::entry::{CHANNEL_BYTES, NICK_BYTES};
 use super::recent::Recent;
 use crate::limits::RECEIPTS_MAX;
 
