@@ -12,7 +12,7 @@ impl App for Echo {
     }
 
     fn on_request(&mut self, _ctx: &mut Ctx<'_>, request: &Request<'_>) -> Response {
-        let body = if request.method() == "POST" { request.body } else { b"" };
+        let body = if request.method() == "POST" { request.body.to_vec() } else { Vec::new() };
         Response::new(200).with_body("application/octet-stream", body)
     }
 }

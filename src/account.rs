@@ -32,7 +32,7 @@ pub enum Part {
     Sessions,
     /// What waits to be written to one connection alone.
     Outboxes,
-    /// Encoded messages, each shared by all its readers.
+    /// Encoded messages and bodies of responses, each shared by all its readers.
     Images,
     /// Channels and readers beyond their tables: names, subscriptions, users.
     Channels,
@@ -69,7 +69,7 @@ pub fn held(part: Part) -> usize {
     HELD.with(|held| held[part as usize].get())
 }
 
-/// Bytes of an encoded message, made once and shared by all that hold them.
+/// Bytes made once and shared by all that hold them: an encoded message, a picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image(Rc<[u8]>);
 
@@ -124,6 +124,80 @@ impl Drop for Image {
         }
     }
 }
+
+/// A run of bytes on its way out. Only a reference moves; the bytes stay where they were made.
+#[derive(Clone, Debug)]
+pub enum Chunk {
+    /// Part of the program itself.
+    Static(&'static [u8]),
+    /// Made once for many readers.
+    Shared(Image),
+    /// Made for this connection alone. With what room it was made with: to give that back is a copy, and it
+    /// goes out in this turn.
+    Owned(Vec<u8>),
+}
+
+const _: () = assert!(size_of::<Option<Chunk>>() <= 24);
+
+impl Chunk {
+    /// The bytes.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Chunk::Static(bytes) => bytes,
+            Chunk::Shared(bytes) => bytes,
+            Chunk::Owned(bytes) => bytes,
+        }
+    }
+
+    /// What it counts for with its holder. Shared bytes are counted where they were made.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        match self {
+            Chunk::Static(_) | Chunk::Shared(_) => 0,
+            Chunk::Owned(bytes) => bytes.capacity() + ALLOCATION_BYTES,
+        }
+    }
+}
+
+impl From<Vec<u8>> for Chunk {
+    fn from(bytes: Vec<u8>) -> Chunk {
+        Chunk::Owned(bytes)
+    }
+}
+
+impl From<Image> for Chunk {
+    fn from(bytes: Image) -> Chunk {
+        Chunk::Shared(bytes)
+    }
+}
+
+impl From<&'static [u8]> for Chunk {
+    fn from(bytes: &'static [u8]) -> Chunk {
+        Chunk::Static(bytes)
+    }
+}
+
+impl From<&'static str> for Chunk {
+    fn from(text: &'static str) -> Chunk {
+        Chunk::Static(text.as_bytes())
+    }
+}
+
+impl From<String> for Chunk {
+    fn from(text: String) -> Chunk {
+        Chunk::Owned(text.into_bytes())
+    }
+}
+
+/// Two are equal that have the same bytes, wherever these are.
+impl PartialEq for Chunk {
+    fn eq(&self, other: &Chunk) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for Chunk {}
 
 #[cfg(test)]
 mod tests {

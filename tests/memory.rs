@@ -168,3 +168,40 @@ fn ten_thousand_hostile_readers_stay_within_the_budget() {
     let (_, reply) = good.frame();
     assert!(String::from_utf8_lossy(&reply).contains("\"ok\":true"));
 }
+
+#[test]
+fn a_picture_is_held_once_however_many_look_at_it() {
+    const VIEWERS: usize = 200;
+    let program = Program::start(&["--memory", "64M", "--log", "error"]);
+    let address = program.address;
+    let mut back_end = Client::connect(address);
+    let body = "1".repeat(30_000);
+    for _ in 0..20 {
+        assert_eq!(back_end.post("/publish/room", &body).status, 200);
+    }
+    let mut ann = Client::connect(address);
+    ann.upgrade("/ws?ch=room&hb=300", "");
+    let (_, welcome) = ann.frame();
+    let welcome: serde_json::Value = serde_json::from_slice(&welcome).expect("an object");
+    let sid = welcome["sid"].as_str().expect("a sid");
+    let mut talker = Client::connect(address);
+    let login = talker.post(&format!("/send?sid={sid}"), r#"{"op":"login","nick":"ann"}"#);
+    assert_eq!(login.status, 200, "{login:?}");
+    let mut gif = b"GIF89a\x02\x01\x03\0\x80\0\0".to_vec();
+    gif.resize(500 << 10, 7);
+    let kept = talker.post(&format!("/pictures?sid={sid}"), &gif).json();
+    let path = format!("/pictures/{}", kept["id"].as_str().expect("an id"));
+    let mut viewers = Vec::new();
+    for _ in 0..VIEWERS {
+        let mut viewer = Client::connect_small(address);
+        viewer.request("GET", &path, "", b"");
+        // The rest waits in the server.
+        assert_eq!(viewer.head().status, 200);
+        viewers.push(viewer);
+    }
+    assert_eq!(program.metric("encke_memory_history_bytes_total"), 0, "no message had to go");
+    let most = program.most_resident();
+    assert!(most < VIEWERS * gif.len() / 4, "{most} bytes: the picture is held more than once");
+    let whole = viewers.pop().expect("one of them").take(gif.len());
+    assert!(whole == gif, "not the picture");
+}

@@ -36,6 +36,7 @@ const APP_SURFACE: &[&str] = &[
     "server::Refusal",
     "server::Request",
     "server::Response",
+    "server::Shared",
     "server::same_bytes",
     "chat",
     "limits",

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::image::{self, Image};
 use super::recent::Recent;
 use crate::limits::{PICTURE_OVERHEAD_BYTES, PICTURE_PIXELS_MAX, PICTURE_SHARE, PICTURES_MAX};
-use crate::server::{Object, Refusal, Response};
+use crate::server::{Object, Refusal, Response, Shared};
 
 /// Bytes of a picture's name. 128 bits can't be guessed.
 const NAME_BYTES: usize = 16;
@@ -20,7 +20,8 @@ const NAME_BYTES: usize = 16;
 struct Picture {
     image: Image,
     owner: String,
-    bytes: Box<[u8]>,
+    /// Shared with all who are being sent it.
+    bytes: Shared,
 }
 
 impl Picture {
@@ -70,7 +71,7 @@ impl Pictures {
             let sentence = format!("Make the picture smaller: at most {PICTURE_PIXELS_MAX} pixels.");
             return Err(Refusal::new(413, "too_big", sentence));
         }
-        let picture = Picture { image, owner: owner.to_owned(), bytes: bytes.into() };
+        let picture = Picture { image, owner: owner.to_owned(), bytes: Shared::from(bytes) };
         self.make_room(owner, picture.cost());
         let mut name = [0; NAME_BYTES];
         random(&mut name);
@@ -104,14 +105,16 @@ impl Pictures {
         gone.is_some()
     }
 
-    /// Bytes of all of them.
+    /// Bytes of all of them but for their images, which count where images do: whoever is still being sent
+    /// one holds the same bytes.
     pub(super) fn held(&self) -> usize {
-        self.bytes
+        self.kept.len() * PICTURE_OVERHEAD_BYTES
     }
 
-    /// Forgets the one that came first. Whether there was one.
-    pub(super) fn forget_oldest(&mut self) -> bool {
-        self.drop_first(|_| true)
+    /// Forgets the one that came first. What it counted for, if there was one.
+    pub(super) fn forget_oldest(&mut self) -> Option<usize> {
+        let before = self.bytes;
+        self.drop_first(|_| true).then(|| before - self.bytes)
     }
 
     /// Forgets a picture, if it is that person's.
@@ -130,7 +133,7 @@ impl Pictures {
             return Response::problem(404, "no_picture", "This picture is not kept, or no longer.");
         };
         Response::new(200)
-            .with_body(picture.image.kind.media_type(), &*picture.bytes)
+            .with_body(picture.image.kind.media_type(), picture.bytes.clone())
             .with_header("Content-Security-Policy", "default-src 'none'; sandbox")
             .with_header("Cross-Origin-Resource-Policy", "same-origin")
             .with_header("Cache-Control", "private, max-age=31536000, immutable")

@@ -8,58 +8,8 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use crate::account::{self, ALLOCATION_BYTES, Image, Part};
-
-/// A run of bytes on its way out. Only a reference moves; the bytes stay where they were made.
-#[derive(Clone, Debug)]
-pub enum Chunk {
-    /// Part of the program itself.
-    Static(&'static [u8]),
-    /// Made once for many readers.
-    Shared(Image),
-    /// Made for this connection alone. With what room it was made with: to give that back is a copy, and it
-    /// goes out in this turn.
-    Owned(Vec<u8>),
-}
-
-const _: () = assert!(size_of::<Option<Chunk>>() <= 24);
-
-impl Chunk {
-    /// The bytes.
-    pub fn as_slice(&self) -> &[u8] {
-        match self {
-            Chunk::Static(bytes) => bytes,
-            Chunk::Shared(bytes) => bytes,
-            Chunk::Owned(bytes) => bytes,
-        }
-    }
-
-    /// What it counts for in the account. Shared bytes are counted where they were made.
-    fn held(&self) -> usize {
-        match self {
-            Chunk::Static(_) | Chunk::Shared(_) => 0,
-            Chunk::Owned(bytes) => bytes.capacity() + ALLOCATION_BYTES,
-        }
-    }
-}
-
-impl From<Vec<u8>> for Chunk {
-    fn from(bytes: Vec<u8>) -> Chunk {
-        Chunk::Owned(bytes)
-    }
-}
-
-impl From<Image> for Chunk {
-    fn from(bytes: Image) -> Chunk {
-        Chunk::Shared(bytes)
-    }
-}
-
-impl From<&'static [u8]> for Chunk {
-    fn from(bytes: &'static [u8]) -> Chunk {
-        Chunk::Static(bytes)
-    }
-}
+pub use crate::account::Chunk;
+use crate::account::{self, ALLOCATION_BYTES, Part};
 
 /// Chunks in the order in which they go out.
 #[derive(Debug, Default)]
@@ -190,6 +140,7 @@ impl Drop for Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::Image;
 
     fn shown(outbox: &Outbox, slices: usize) -> Vec<u8> {
         let mut buffer = [IoSlice::new(&[]); 8];

@@ -92,17 +92,17 @@ impl Hall {
                 self.hub.clear(channel);
                 Ok(Response::new(204))
             }
-            (Route::Channel(channel), _) => Ok(json(&self.describe(channel)?)),
+            (Route::Channel(channel), _) => Ok(json(self.describe(channel)?)),
             (Route::History(channel), _) => {
                 let limit =
                     request.parameter("limit").map(|limit| params::number("limit", &limit)).transpose()?;
-                Ok(json(&self.history(channel, request.parameter("before").as_deref(), limit)?))
+                Ok(json(self.history(channel, request.parameter("before").as_deref(), limit)?))
             }
             (Route::Channels, _) => {
                 let mut infos: Vec<_> = self.hub.channels().collect();
                 infos.sort_unstable_by_key(|info| info.name);
                 let channels: Vec<Object> = infos.iter().map(|info| self.listed(info)).collect();
-                Ok(json(&Object::new().array("channels", channels.iter().map(Object::as_bytes))))
+                Ok(json(Object::new().array("channels", channels.iter().map(Object::as_bytes))))
             }
             (Route::Metrics, _) => {
                 Ok(Response::new(200)
@@ -124,7 +124,7 @@ impl Hall {
             Body::Base64(text) => Data::Base64(text),
         };
         let answer = self.publish_for(links, channel, idempotency_key(request)?, data)?;
-        Ok(json(&Object::new().boolean("ok", true).members(&answer)))
+        Ok(json(Object::new().boolean("ok", true).members(&answer)))
     }
 
     /// Publishes for a back end; what came before under the same key has its answer, whatever was done since.
@@ -331,6 +331,6 @@ impl Draft {
     }
 }
 
-fn json(object: &Object) -> Response {
-    Response::json(200, object.as_bytes()).with_header("Cache-Control", "no-store")
+fn json(object: Object) -> Response {
+    Response::json(200, object.into_bytes()).with_header("Cache-Control", "no-store")
 }

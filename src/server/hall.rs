@@ -29,8 +29,8 @@ use super::transport::Transport;
 use crate::account::{self, Image, Part};
 use crate::hub::{self, Bounds, Data, Hub, Item, NO_EPOCH, ReaderId, Start};
 use crate::limits::{
-    CLIENTS_PER_CONNECTION, HEAD_MS, HIGH_WATER_BYTES, IDLE_MS, PROXY_MS, RETRY_MS_MAX, RETRY_MS_MIN,
-    SEND_QUEUE_BYTES_MAX, SWEEP_CHANNELS, SWEEP_MS, TELL_READERS_MAX,
+    BODY_COPIED_BYTES_MAX, CLIENTS_PER_CONNECTION, HEAD_MS, HIGH_WATER_BYTES, IDLE_MS, PROXY_MS,
+    RETRY_MS_MAX, RETRY_MS_MIN, SEND_QUEUE_BYTES_MAX, SWEEP_CHANNELS, SWEEP_MS, TELL_READERS_MAX,
 };
 use crate::reactor::{ConnId, Links, Why};
 use crate::wire::deflate::{Deflater, Inflater};
@@ -153,9 +153,13 @@ impl Hall {
     pub(super) fn answer(&mut self, links: &mut Links, id: ConnId, reply: &Reply, response: Response) {
         // Who has shut his side sends no further request, and waits for the end of the last answer.
         let keep_alive = reply.keep_alive && !links.is_half_closed(id) && !links.is_stopping();
-        let mut out = Vec::with_capacity(256 + response.body().len());
-        self.emit(reply, keep_alive, Length::Known, response, &mut out);
+        let mut out = Vec::with_capacity(256 + response.body().len().min(BODY_COPIED_BYTES_MAX));
+        let (response, emit) = self.framed(reply, keep_alive, Length::Known, response);
+        let body = response.emit_apart(&emit, &mut out);
         links.send(id, out);
+        if let Some(body) = body {
+            links.send(id, body);
+        }
         if self.session(id).stage() == Stage::Answering {
             self.session(id).answered(keep_alive);
         }
@@ -167,15 +171,20 @@ impl Hall {
         }
     }
 
-    /// The bytes of a response, with the fields that every one has.
-    pub(super) fn emit(
+    /// The head of a stream, and what its body begins with.
+    pub(super) fn emit_stream(&self, reply: &Reply, response: Response, out: &mut Vec<u8>) {
+        let (response, emit) = self.framed(reply, false, Length::Close, response);
+        response.emit(&emit, out);
+    }
+
+    /// A response with the fields that every one has, and how it is framed.
+    fn framed(
         &self,
         reply: &Reply,
         keep_alive: bool,
         length: Length,
         response: Response,
-        out: &mut Vec<u8>,
-    ) {
+    ) -> (Response, Emit<'_>) {
         let mut response = response.with_header("X-Content-Type-Options", "nosniff");
         if !self.config.origins.is_empty() {
             response = response.with_header("Vary", "Origin");
@@ -192,7 +201,7 @@ impl Hall {
             head_only: reply.head_only,
             length,
         };
-        response.emit(&emit, out);
+        (response, emit)
     }
 
     // Clients.

@@ -40,18 +40,18 @@ fn is_same(one: &str, host: &str) -> bool {
 
 /// What stands before the port. Brackets around an IPv6 address stay.
 fn name_of(host: &str) -> &str {
-    let port = host.rfind(':').filter(|at| !host[*at..].contains(']'));
-    port.map_or(host, |at| &host[..at])
+    let last = host.bytes().rposition(|byte| matches!(byte, b':' | b']'));
+    last.filter(|at| host.as_bytes()[*at] == b':').map_or(host, |at| &host[..at])
 }
 
 /// Whether a Host calls this machine as only its own programs can: `localhost`, or a loopback address.
 pub fn is_loopback(host: &str) -> bool {
     let name = name_of(host);
-    address_of(name).map_or_else(|| is_localhost(name), |address| address.is_loopback())
+    is_localhost(name) || address_of(name).is_some_and(|address| address.is_loopback())
 }
 
 fn is_address_or_local(name: &str) -> bool {
-    address_of(name).is_some() || is_localhost(name)
+    is_localhost(name) || address_of(name).is_some()
 }
 
 fn address_of(name: &str) -> Option<IpAddr> {
@@ -62,8 +62,8 @@ fn address_of(name: &str) -> Option<IpAddr> {
 }
 
 fn is_localhost(name: &str) -> bool {
-    let label = name.strip_suffix('.').unwrap_or(name).rsplit('.').next().unwrap_or(name);
-    label.eq_ignore_ascii_case("localhost")
+    let whole = name.strip_suffix('.').unwrap_or(name).as_bytes();
+    whole.rsplit(|byte| *byte == b'.').next().is_some_and(|label| label.eq_ignore_ascii_case(b"localhost"))
 }
 
 #[cfg(test)]

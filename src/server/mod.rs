@@ -71,6 +71,8 @@ pub use self::refusal::Refusal;
 use self::session::{Fault, Incoming, Reply, Stage};
 use self::timer::Timer;
 pub use self::transport::Transport;
+/// Bytes for the body of a response that are held once, however many are being sent them.
+pub use crate::account::Image as Shared;
 pub use crate::hub::ChannelInfo;
 use crate::limits::{HEAD_MS, HIGH_WATER_BYTES, INFLATED_BYTES_PER_TURN_MAX};
 use crate::reactor::{ConnId, Handler, Links, Why};
@@ -156,7 +158,7 @@ impl Server {
                 Ok(None) => self.on_part(links, id),
                 Ok(Some(Incoming::Proxied(source))) => self.on_proxied(links, id, source),
                 Ok(Some(Incoming::Head(head))) => self.on_head(links, id, head, input.is_empty()),
-                Ok(Some(Incoming::Request(body))) => match Head::parse(&body.head) {
+                Ok(Some(Incoming::Request(body))) => match Head::parse_scanned(&body.head) {
                     Ok(head) => self.on_request(links, id, &head, &body.body),
                     Err(offence) => self.refuse(links, id, offence),
                 },

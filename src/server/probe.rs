@@ -15,7 +15,7 @@ use super::session::Reply;
 use crate::limits::PROBE_MS;
 use crate::reactor::{ConnId, Links};
 use crate::wire::ndjson;
-use crate::wire::response::{Length, Response};
+use crate::wire::response::Response;
 
 /// The two parts, a line each.
 const FIRST: &[u8] = b"1\n";
@@ -40,7 +40,7 @@ impl Hall {
             .with_header("Cache-Control", "no-store, no-transform")
             .with_header("X-Accel-Buffering", "no");
         let mut out = Vec::new();
-        self.emit(reply, false, Length::Close, response, &mut out);
+        self.emit_stream(reply, response, &mut out);
         links.send(id, out);
         if reply.head_only {
             self.session(id).finish();

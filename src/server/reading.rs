@@ -18,7 +18,7 @@ use crate::limits::{COMMAND_BYTES_MAX, IFRAME_PAD_BYTES_MIN, SOCKET_BEAT_S};
 use crate::reactor::{ConnId, Links};
 use crate::wire::deflate::Window;
 use crate::wire::extensions::Deflate;
-use crate::wire::response::{Length, Response};
+use crate::wire::response::Response;
 use crate::wire::{handshake, message, ndjson, script, sse};
 
 impl Server {
@@ -74,7 +74,7 @@ impl Server {
                 self.hall.session(id).upgrade(upgrade.begin(bytes, &mut out));
             }
             None => {
-                self.hall.emit(reply, false, Length::Close, stream_head(transport), &mut out);
+                self.hall.emit_stream(reply, stream_head(transport), &mut out);
                 preamble(transport, &params, &mut out);
                 self.hall.session(id).stream();
             }
@@ -319,7 +319,7 @@ impl Hall {
     /// A HEAD of a stream: its fields, and the end.
     fn answer_head_only(&mut self, links: &mut Links, id: ConnId, reply: &Reply, transport: Transport) {
         let mut out = Vec::new();
-        self.emit(reply, false, Length::Close, stream_head(transport), &mut out);
+        self.emit_stream(reply, stream_head(transport), &mut out);
         links.send(id, out);
         self.session(id).finish();
         links.close(id);

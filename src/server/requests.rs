@@ -9,8 +9,6 @@
 //!                 └─ Expect: 100-continue ──► judged ── refused ─────────────────────────┘
 //! ```
 
-use std::borrow::Cow;
-
 use log::debug;
 
 use super::Server;
@@ -25,13 +23,13 @@ use super::transport::Transport;
 use crate::limits::BODY_MS;
 use crate::reactor::{ConnId, Links};
 use crate::wire::body::Decoder;
-use crate::wire::http::{Framing, Head, Offence, Version};
+use crate::wire::http::{Framing, Head, Offence, Scanned, Version};
 use crate::wire::response::{CONTINUE, Response};
 
 impl Server {
     /// A request head is whole. What can be refused by it alone is refused before the body is asked for.
-    pub(super) fn on_head(&mut self, links: &mut Links, id: ConnId, bytes: Cow<'_, [u8]>, is_last: bool) {
-        let head = match Head::parse(&bytes) {
+    pub(super) fn on_head(&mut self, links: &mut Links, id: ConnId, scanned: Scanned<'_>, is_last: bool) {
+        let head = match Head::parse_scanned(&scanned) {
             Ok(head) => head,
             Err(offence) => return self.refuse(links, id, offence),
         };
@@ -57,7 +55,7 @@ impl Server {
                     }
                     links.send(id, CONTINUE);
                 }
-                self.hall.session(id).expect_body(bytes.into_owned(), decoder);
+                self.hall.session(id).expect_body(scanned.into_owned(), decoder);
                 links.set_deadline(id, links.now().after(BODY_MS));
             }
         }

@@ -21,7 +21,6 @@
 //! waits in the stash (bounded by one read) and then in the kernel. Responses are therefore in order by
 //! construction.
 
-use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use log::trace;
@@ -31,7 +30,7 @@ use super::quota::Bucket;
 use crate::account::{self, ALLOCATION_BYTES, Part};
 use crate::limits::PROXY_HEADER_BYTES_MAX;
 use crate::wire::body::Decoder;
-use crate::wire::http::HeadScanner;
+use crate::wire::http::{HeadScanner, Scanned};
 use crate::wire::message::{Event, Reader};
 use crate::wire::{offence, proxy, ws};
 
@@ -41,7 +40,7 @@ pub enum Incoming<'i> {
     /// A proxy's word on whose connection this is. Requests follow.
     Proxied(proxy::Source),
     /// A request head, whole. The session is in `Answering` now and waits to be moved on.
-    Head(Cow<'i, [u8]>),
+    Head(Scanned<'i>),
     /// A request whose body is whole too. The session is in `Answering` again.
     Request(Box<Body>),
     /// A WebSocket message or control frame.
@@ -63,7 +62,7 @@ pub enum Fault {
 #[derive(Debug)]
 pub struct Body {
     /// The head, which was checked before the body was waited for.
-    pub head: Vec<u8>,
+    pub head: Scanned<'static>,
     /// What has come of the body, decoded.
     pub body: Vec<u8>,
     decoder: Decoder,
@@ -258,7 +257,7 @@ impl Session {
                     let (head, rest) = input.split_at(len);
                     *input = rest;
                     self.go(State::Answering);
-                    Ok(Some(Incoming::Head(Cow::Borrowed(head))))
+                    Ok(scanner.head(head).map(Incoming::Head))
                 }
                 // The empty lines that old clients send after a body begin nothing (RFC 9112, section 2.2).
                 // They are counted however they come: who sends no more than those is no client.
@@ -284,9 +283,9 @@ impl Session {
         };
         *input = &input[len - before..];
         buffer.truncate(len);
-        let head = std::mem::take(buffer);
+        let head = scanner.head(std::mem::take(buffer));
         self.go(State::Answering);
-        Ok(Some(Incoming::Head(Cow::Owned(head))))
+        Ok(head.map(Incoming::Head))
     }
 
     fn next_body<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Incoming<'i>>, offence::Offence> {
@@ -301,7 +300,7 @@ impl Session {
     }
 
     /// A head was accepted whose body is still to come.
-    pub fn expect_body(&mut self, head: Vec<u8>, decoder: Decoder) {
+    pub fn expect_body(&mut self, head: Scanned<'static>, decoder: Decoder) {
         let body = Box::new(Body { head, body: Vec::new(), decoder });
         self.change(|session| session.go(State::Body(body)));
     }
@@ -454,7 +453,7 @@ impl State {
             State::Idle(_) | State::Answering | State::Streaming | State::Done => 0,
             State::Proxy(seen) => boxed(seen.capacity(), size_of::<Vec<u8>>()),
             State::Head(partial) => boxed(partial.1.capacity(), size_of::<(HeadScanner, Vec<u8>)>()),
-            State::Body(body) => boxed(body.head.capacity() + body.body.capacity(), size_of::<Body>()),
+            State::Body(body) => boxed(body.head.held() + body.body.capacity(), size_of::<Body>()),
             State::Held(held) => {
                 let origin = held.reply.origin.as_ref().map_or(0, String::capacity);
                 let callback = held.callback.as_ref().map_or(0, String::capacity);
@@ -492,7 +491,7 @@ mod tests {
 
     const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-    fn head_of(session: &mut Session, input: &mut &[u8]) -> Option<Vec<u8>> {
+    fn head_of(session: &mut Session, input: &mut &[u8]) -> Option<Scanned<'static>> {
         match session.next(input).expect("a good head") {
             Some(Incoming::Head(head)) => Some(head.into_owned()),
             None => None,
@@ -505,7 +504,7 @@ mod tests {
         let mut session = Session::default();
         let bytes = [GET, b"GET /2"].concat();
         let mut input = &bytes[..];
-        assert_eq!(head_of(&mut session, &mut input).as_deref(), Some(GET));
+        assert_eq!(head_of(&mut session, &mut input).as_ref().map(Scanned::bytes), Some(GET));
         assert_eq!(input, b"GET /2");
         assert_eq!(session.stage(), Stage::Answering);
     }
@@ -514,11 +513,11 @@ mod tests {
     fn head_in_dribbles() {
         let mut session = Session::default();
         for byte in &GET[..GET.len() - 1] {
-            assert_eq!(head_of(&mut session, &mut &[*byte][..]), None);
+            assert!(head_of(&mut session, &mut &[*byte][..]).is_none());
             assert_eq!(session.stage(), Stage::Head);
         }
         let mut input = &b"\nnext"[..];
-        assert_eq!(head_of(&mut session, &mut input).as_deref(), Some(GET));
+        assert_eq!(head_of(&mut session, &mut input).as_ref().map(Scanned::bytes), Some(GET));
         assert_eq!(input, b"next");
     }
 
@@ -530,7 +529,7 @@ mod tests {
         assert!(session.next(&mut &b"he"[..]).expect("good").is_none());
         let mut input = &b"lloGET"[..];
         let Ok(Some(Incoming::Request(body))) = session.next(&mut input) else { panic!("no request") };
-        assert_eq!((&body.head[..], &body.body[..], input), (GET, &b"hello"[..], &b"GET"[..]));
+        assert_eq!((body.head.bytes(), &body.body[..], input), (GET, &b"hello"[..], &b"GET"[..]));
         session.answered(true);
         assert_eq!(session.stage(), Stage::Idle);
     }

@@ -1,4 +1,4 @@
-//! The request side of HTTP/1.0 and HTTP/1.1: where a head ends, what it says, how long its body is.
+//! The request side of HTTP/1.0 and HTTP/1.1: what a head says, how long its body is.
 //!
 //! It knows no connection, no route and no answer. httparse takes the field lines apart; the request line
 //! and everything that decides where a request ends is decided here, and decided strictly: whatever two
@@ -14,157 +14,11 @@
 use std::fmt;
 
 use super::target;
-use crate::limits::{EMPTY_LINES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, METHOD_BYTES_MAX, TARGET_BYTES_MAX};
+use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 
 pub use super::offence::Offence;
 pub use super::runs::{is_text_byte, is_token_byte};
-use super::runs::{ordinary_head, text_run};
-
-/// Finds the end of a request head in a buffer that grows.
-///
-/// Every byte is looked at once, whatever the pieces it comes in, so a head that dribbles in costs what a
-/// whole one costs. Line ends, folding and lengths are judged on the way: a peer that breaks them is told
-/// at the offending byte, not after sixteen kilobytes.
-///
-/// ```text
-/// Start --> Method --SP--> Target --SP--> Version --CR--> LineCr --LF--> LineStart --CR--> EndCr
-///  |  ^                                                     ^                |                |
-/// CR  LF                                                    '-----CR--- Field'               LF
-///  v  |                                                                                       v
-/// EmptyCr                                                                                    Done
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct HeadScanner {
-    /// Bytes judged so far.
-    seen: u32,
-    /// Where the method, then the target begins.
-    mark: u32,
-    empty_lines: u8,
-    state: ScanState,
-}
-
-// One lies in every connection's slot.
-const _: () = assert!(size_of::<HeadScanner>() <= 16);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ScanState {
-    Start,
-    EmptyCr,
-    Method,
-    Target,
-    Version,
-    LineCr,
-    LineStart,
-    Field,
-    EndCr,
-    Done,
-}
-
-impl HeadScanner {
-    /// A scanner at the first byte of a request.
-    pub fn new() -> HeadScanner {
-        HeadScanner::behind(0)
-    }
-
-    /// The same behind so many empty lines that another scanner has passed over.
-    pub fn behind(empty_lines: u8) -> HeadScanner {
-        HeadScanner { seen: 0, mark: 0, empty_lines, state: ScanState::Start }
-    }
-
-    /// Goes on where the last call stopped; `buf` begins at the same byte each time. Returns the length of
-    /// the head, empty lines before it and the one behind it included, or `None` while the head is not
-    /// complete. Repeating a call repeats its answer.
-    pub fn scan(&mut self, buf: &[u8]) -> Result<Option<usize>, Offence> {
-        let end = buf.len().min(HEAD_BYTES_MAX);
-        if self.seen == 0
-            && let Some(len) = ordinary_head(&buf[..end])
-        {
-            // No head is longer than HEAD_BYTES_MAX.
-            self.seen = len as u32;
-            self.state = ScanState::Done;
-        }
-        while let Some(&byte) = buf[..end].get(self.seen as usize) {
-            if self.state == ScanState::Done {
-                break;
-            }
-            self.state = self.step(byte)?;
-            self.seen += 1;
-            if self.state == ScanState::Field {
-                // Most bytes of most heads; no run is longer than HEAD_BYTES_MAX.
-                self.seen += text_run(&buf[self.seen as usize..end]) as u32;
-            }
-        }
-        match self.state {
-            ScanState::Done => Ok(Some(self.seen as usize)),
-            _ if end == HEAD_BYTES_MAX => Err(Offence::HeadTooLong),
-            _ => Ok(None),
-        }
-    }
-
-    /// Changes nothing but the state unless the byte is accepted.
-    fn step(&mut self, byte: u8) -> Result<ScanState, Offence> {
-        use ScanState::*;
-        match (self.state, byte) {
-            // RFC 9112, section 2.2: empty lines before the request line are passed over, within reason.
-            (Start, b'\r') if self.empty_lines == EMPTY_LINES_MAX => Err(Offence::EmptyLines),
-            (Start, b'\r') => Ok(EmptyCr),
-            (EmptyCr, b'\n') => {
-                self.empty_lines += 1;
-                Ok(Start)
-            }
-
-            // RFC 9112, section 2.2: it allows a bare LF as a line end, and forbids a bare CR. Not all
-            // programs in front of us allow the first; both are refused.
-            (LineCr, b'\n') => Ok(LineStart),
-            (EndCr, b'\n') => Ok(Done),
-            (EmptyCr | LineCr | EndCr, _) => Err(Offence::BareCarriageReturn),
-            (_, b'\n') => Err(Offence::BareLineFeed),
-            (LineStart, b'\r') => Ok(EndCr),
-            (_, b'\r') => Ok(LineCr),
-
-            // RFC 9112, section 5.2; behind the request line, section 2.2.
-            (LineStart, b' ' | b'\t') => Err(Offence::ObsoleteFolding),
-            // RFC 9110, section 5.5: NUL and its kin are dangerous everywhere.
-            (_, 0..=8 | 0x0b..=0x1f | 0x7f) => Err(Offence::ControlByte),
-
-            (Start, _) if is_token_byte(byte) => {
-                self.mark = self.seen;
-                Ok(Method)
-            }
-            (Method, b' ') => {
-                self.mark = self.seen + 1;
-                Ok(Target)
-            }
-            (Start | Method, _) if !is_token_byte(byte) => Err(Offence::InvalidMethod),
-            (Method, _) if self.since_mark() >= METHOD_BYTES_MAX => Err(Offence::MethodTooLong),
-            (Target, b' ') => Ok(Version),
-            // RFC 9110, section 15.5.15.
-            (Target, _) if self.since_mark() >= TARGET_BYTES_MAX => Err(Offence::TargetTooLong),
-            (LineStart, _) => Ok(Field),
-            (state, _) => Ok(state),
-        }
-    }
-
-    /// Whether a request has begun: empty lines alone, and no bytes at all, are still an idle connection.
-    pub fn has_begun(&self) -> bool {
-        !matches!(self.state, ScanState::Start | ScanState::EmptyCr)
-    }
-
-    /// Empty lines that were passed over.
-    pub fn empty_lines(&self) -> u8 {
-        self.empty_lines
-    }
-
-    fn since_mark(&self) -> usize {
-        (self.seen - self.mark) as usize
-    }
-}
-
-impl Default for HeadScanner {
-    fn default() -> HeadScanner {
-        HeadScanner::new()
-    }
-}
+pub use super::scan::{HeadScanner, Scanned};
 
 /// The version of a request. There is no other one here: HTTP/0.9 has no head, HTTP/2 is another format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +53,9 @@ pub struct Head<'b> {
     bytes: &'b [u8],
     fields: [Field; HEADERS_MAX],
     count: usize,
+    /// A bit for each length that a field's name has: nearly every field that is asked for is not there, and
+    /// most of these questions end here.
+    lengths: u64,
 }
 
 /// Where a field's name and value lie in the head: a quarter of what four pointers and lengths take, for a
@@ -227,24 +84,32 @@ impl Field {
 }
 
 impl<'b> Head<'b> {
-    /// Parses one complete head, as `HeadScanner` measured it. It allocates nothing.
-    ///
-    /// The bytes are scanned once more: a parser that is strict only behind another one is a trap, and a
-    /// head is short.
+    /// Scans and parses one complete head.
     pub fn parse(bytes: &'b [u8]) -> Result<Head<'b>, Offence> {
         if HeadScanner::new().scan(bytes)? != Some(bytes.len()) {
             return Err(Offence::IncompleteHead);
         }
+        Head::parse_bytes(bytes)
+    }
+
+    /// Parses a head that was scanned. It allocates nothing.
+    pub fn parse_scanned(head: &'b Scanned<'_>) -> Result<Head<'b>, Offence> {
+        Head::parse_bytes(head.bytes())
+    }
+
+    fn parse_bytes(bytes: &'b [u8]) -> Result<Head<'b>, Offence> {
         let (line, fields) = split_request_line(bytes);
         let (method, target, version) = parse_request_line(line)?;
         let (authority, path_and_query) = split_target(method, target)?;
 
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut kept = [Field::default(); HEADERS_MAX];
+        let mut lengths = 0;
         let count = match httparse::parse_headers(fields, &mut headers) {
             Ok(httparse::Status::Complete((_, parsed))) => {
                 for (field, header) in kept.iter_mut().zip(parsed) {
                     *field = Field::of(header, bytes);
+                    lengths |= bit_of(header.name.len());
                 }
                 parsed.len()
             }
@@ -253,7 +118,7 @@ impl<'b> Head<'b> {
             Err(_) => return Err(field_offence(fields)),
         };
         let mut head =
-            Head { method, target, version, path_and_query, host: None, bytes, fields: kept, count };
+            Head { method, target, version, path_and_query, host: None, bytes, fields: kept, count, lengths };
         // RFC 9112, section 3.2.2: an authority in the target wins over the Host field, which must be
         // there and valid nevertheless.
         head.host = authority.or(head.parse_host()?);
@@ -304,7 +169,8 @@ impl<'b> Head<'b> {
     pub fn headers(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
         let bytes = self.bytes;
         let part = move |at: u16, len: u16| &bytes[usize::from(at)..usize::from(at) + usize::from(len)];
-        self.fields[..self.count]
+        let count = if self.lengths & bit_of(name.len()) == 0 { 0 } else { self.count };
+        self.fields[..count]
             .iter()
             .filter(move |field| usize::from(field.name_len) == name.len())
             .filter(move |field| part(field.name, field.name_len).eq_ignore_ascii_case(name.as_bytes()))
@@ -381,6 +247,11 @@ impl<'b> Head<'b> {
             .map(<[u8]>::trim_ascii)
             .filter(|member| !member.is_empty())
     }
+}
+
+/// The longest names share a bit.
+fn bit_of(len: usize) -> u64 {
+    1 << len.min(63)
 }
 
 /// Shows neither query nor fields: secrets travel in both, and what has a Debug ends up in a log.
@@ -478,6 +349,8 @@ fn parse_length(digits: &[u8]) -> Result<u64, Offence> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::{METHOD_BYTES_MAX, TARGET_BYTES_MAX};
+    use crate::wire::runs::text_run;
 
     fn head(text: &str) -> Head<'_> {
         Head::parse(text.as_bytes()).unwrap_or_else(|offence| panic!("{offence:?} in {text:?}"))

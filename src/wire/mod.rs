@@ -13,6 +13,7 @@ pub mod poll;
 pub mod proxy;
 pub mod response;
 mod runs;
+mod scan;
 pub mod script;
 pub mod sse;
 pub mod target;

@@ -10,6 +10,8 @@ use std::borrow::Cow;
 
 use super::body;
 use super::http::{Offence, Version, is_token_byte};
+use crate::account::Chunk;
+use crate::limits::BODY_COPIED_BYTES_MAX;
 
 /// The interim answer to `Expect: 100-continue`. RFC 9110, section 15.2.1.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -22,7 +24,7 @@ const OWN_FIELDS: [&str; 4] = ["content-length", "transfer-encoding", "connectio
 pub struct Response {
     status: u16,
     headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
-    body: Vec<u8>,
+    body: Chunk,
 }
 
 /// How the receiver finds the end of the body. RFC 9112, section 6.3.
@@ -66,16 +68,16 @@ impl Response {
     /// An empty response. The status has three digits.
     pub fn new(status: u16) -> Response {
         assert!((100..1000).contains(&status), "status {status}");
-        Response { status, headers: Vec::new(), body: Vec::new() }
+        Response { status, headers: Vec::new(), body: Chunk::Static(b"") }
     }
 
     /// Plain text in UTF-8.
-    pub fn text(status: u16, text: impl Into<Vec<u8>>) -> Response {
+    pub fn text(status: u16, text: impl Into<Chunk>) -> Response {
         Response::new(status).with_body("text/plain; charset=utf-8", text)
     }
 
     /// JSON, already encoded.
-    pub fn json(status: u16, json: impl Into<Vec<u8>>) -> Response {
+    pub fn json(status: u16, json: impl Into<Chunk>) -> Response {
         Response::new(status).with_body("application/json", json)
     }
 
@@ -106,11 +108,12 @@ impl Response {
         self
     }
 
-    /// Sets the body and its Content-Type.
+    /// Sets the body and its Content-Type. A body that is shared, or part of the program, is sent as it is:
+    /// it takes no memory for those who are sent it.
     pub fn with_body(
         mut self,
         content_type: impl Into<Cow<'static, str>>,
-        body: impl Into<Vec<u8>>,
+        body: impl Into<Chunk>,
     ) -> Response {
         self.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
         self.body = body.into();
@@ -124,7 +127,7 @@ impl Response {
 
     /// The body.
     pub fn body(&self) -> &[u8] {
-        &self.body
+        self.body.as_slice()
     }
 
     /// The value of the first field of that name, as it will be sent.
@@ -136,6 +139,29 @@ impl Response {
     /// Appends the response. With a length that is not known the body is the beginning of a stream: its
     /// first bytes, or its first chunk.
     pub fn emit(&self, emit: &Emit<'_>, out: &mut Vec<u8>) {
+        self.emit_head(emit, out);
+        match emit.length {
+            _ if emit.head_only || !self.has_body() => {}
+            Length::Chunked => body::emit_chunk(out, self.body()),
+            Length::Known | Length::Close => out.extend_from_slice(self.body()),
+        }
+    }
+
+    /// The same but for a body of a known length that is too long to be copied: that is given back, to go out
+    /// behind what was appended.
+    #[must_use]
+    pub fn emit_apart(self, emit: &Emit<'_>, out: &mut Vec<u8>) -> Option<Chunk> {
+        let is_apart = emit.length == Length::Known && self.body().len() > BODY_COPIED_BYTES_MAX;
+        if !is_apart || emit.head_only || !self.has_body() {
+            self.emit(emit, out);
+            return None;
+        }
+        self.emit_head(emit, out);
+        Some(self.body)
+    }
+
+    /// Appends all but the body.
+    fn emit_head(&self, emit: &Emit<'_>, out: &mut Vec<u8>) {
         debug_assert!(emit.length != Length::Chunked || emit.version == Version::Http11);
         // RFC 9110, section 6.2: the version is the server's own, not the
         // request's.
@@ -158,18 +184,13 @@ impl Response {
         match emit.length {
             Length::Known => {
                 out.extend_from_slice(b"Content-Length: ");
-                push_number(out, self.body.len());
+                push_number(out, self.body().len());
                 out.extend_from_slice(b"\r\n");
             }
             Length::Chunked => emit_field(out, "Transfer-Encoding", "chunked"),
             Length::Close => {}
         }
         out.extend_from_slice(b"\r\n");
-        match emit.length {
-            _ if emit.head_only => {}
-            Length::Chunked => body::emit_chunk(out, &self.body),
-            Length::Known | Length::Close => out.extend_from_slice(&self.body),
-        }
     }
 
     /// RFC 9112, section 9.3: HTTP/1.1 goes on unless it says close, HTTP/1.0 the other way round.
@@ -354,6 +375,7 @@ fn push_json(json: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::Image;
 
     const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
@@ -387,6 +409,25 @@ mod tests {
         let text = emitted(&Response::text(200, "hello"), &Emit { head_only: true, ..EMIT });
         assert!(text.contains("\r\nContent-Length: 5\r\n"));
         assert!(text.ends_with("\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_long_body_is_not_copied() {
+        let picture = Image::from(vec![7; BODY_COPIED_BYTES_MAX + 1]);
+        let response = Response::new(200).with_body("image/png", picture.clone());
+        let mut whole = Vec::new();
+        response.emit(&EMIT, &mut whole);
+        let mut head = Vec::new();
+        let Some(Chunk::Shared(body)) = response.clone().emit_apart(&EMIT, &mut head) else {
+            panic!("it was copied")
+        };
+        assert_eq!(body.as_ptr(), picture.as_ptr());
+        assert_eq!([&head[..], &body].concat(), whole);
+        let mut out = Vec::new();
+        assert_eq!(response.clone().emit_apart(&Emit { head_only: true, ..EMIT }, &mut out), None);
+        assert_eq!(out, head, "HEAD has all but the body");
+        assert_eq!(Response::text(200, "short").emit_apart(&EMIT, &mut out), None);
+        assert!(out.ends_with(b"short"));
     }
 
     #[test]

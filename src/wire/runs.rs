@@ -1,7 +1,7 @@
 //! Runs of bytes in a request head: what may stand in a token and in a text, and a whole head that has
 //! nothing odd in it.
 //!
-//! It names no offence: what it does not know is left to the scanner in `http`. Read first: RFC 9110,
+//! It names no offence: what it does not know is left to the scanner in `scan`. Read first: RFC 9110,
 //! sections 5.5 and 5.6.2.
 
 use crate::limits::{METHOD_BYTES_MAX, TARGET_BYTES_MAX};

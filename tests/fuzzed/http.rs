@@ -3,6 +3,7 @@
 //! httparse takes the field lines apart in the program too; here it reads whole heads, request line, line
 //! ends and all, which the program does by itself.
 
+use encke::account::Chunk;
 use encke::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 use encke::wire::body::{self, Decoder, Progress};
 use encke::wire::handshake;
@@ -239,11 +240,17 @@ pub fn response(input: &[u8]) {
         let problem: serde_json::Value = serde_json::from_slice(response.body()).expect("a problem is JSON");
         assert_eq!(problem["status"], status);
     } else {
-        response = response.with_body(choices.text().into_owned(), choices.rest());
+        response = response.with_body(choices.text().into_owned(), choices.rest().to_vec());
     }
     let date = "Thu, 01 Jan 1970 00:00:00 GMT";
     let mut out = Vec::new();
-    response.emit(&Emit { date, version, keep_alive, head_only, length }, &mut out);
+    let emit = Emit { date, version, keep_alive, head_only, length };
+    response.emit(&emit, &mut out);
+    // A body that is not copied comes behind the same head.
+    let mut apart = Vec::new();
+    let body = response.clone().emit_apart(&emit, &mut apart);
+    apart.extend_from_slice(body.as_ref().map_or(&[], Chunk::as_slice));
+    assert_eq!(apart, out);
 
     let mut headers = [httparse::EMPTY_HEADER; 16];
     let mut other = httparse::Response::new(&mut headers);
