@@ -34,8 +34,8 @@ pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
 pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
 
 /// Frames of one WebSocket message. Empty fragments cost a peer six bytes and grow nothing, so that the bound
-/// on a message's bytes never stops them; this one does. 4 MiB in fragments of 64 bytes, which conformance suites
-/// send with an empty one behind, fit well.
+/// on a message's bytes never stops them; this one does. 4 MiB in fragments of 64 bytes, which suites for
+/// conformance send with an empty one behind, fit well.
 pub const FRAGMENTS_MAX: u32 = 131_072;
 
 /// Octets of a PROXY header. The addresses take 52 at most; the rest is for what proxies tell beside them,

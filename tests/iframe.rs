@@ -16,7 +16,7 @@ fn a_document_that_calls_its_parent() {
     assert_eq!(head.header("content-type"), Some("text/html; charset=utf-8"));
     assert_eq!(
         head.header("content-security-policy"),
-        Some("default-src 'none'; script-src 'unsafe-inline'")
+        Some("default-src 'none'; script-src 'unsafe-inline'; frame-ancestors 'self'")
     );
     let document = client.until("</head><body>\n");
     assert!(document.starts_with("<!DOCTYPE html>") && document.contains("p.app.on_event(o)"), "{document}");

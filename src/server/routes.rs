@@ -85,6 +85,8 @@ impl Route {
     /// The methods it takes, as `Allow` lists them. The application's are its own affair.
     pub fn methods(&self) -> &'static str {
         match self {
+            // RFC 6455, section 4.1: the method must be GET.
+            Route::Read(Transport::WebSocket(_)) => "GET, OPTIONS",
             Route::Read(_)
             | Route::Probe
             | Route::Channels
@@ -155,6 +157,7 @@ mod tests {
     fn methods_are_admitted_by_route() {
         assert!(Route::Send.admit("POST").is_ok());
         assert_eq!(Route::Send.admit("GET").unwrap_err().status, 405);
+        assert_eq!(route("/ws").admit("HEAD").unwrap_err().status, 405);
         assert_eq!(Route::Send.admit("BREW").unwrap_err().status, 501);
         assert!(Route::Channel("a".into()).admit("DELETE").is_ok());
         assert!(Route::App.admit("BREW").is_ok());

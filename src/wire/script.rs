@@ -21,8 +21,10 @@ use crate::wire::json::is_inert;
 
 /// The content security policy of the document. Calls differ with every message and are the same for every
 /// reader, so neither a hash nor a nonce can name them; inline script is the one thing this transport needs.
-/// Everything else is shut, and messages cannot leave their string, let alone become script.
-pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'";
+/// Everything else is shut, and messages cannot leave their string, let alone become script. Pages of other
+/// origins could not hear a callback that is called in them, and may have no frame to call others from.
+pub const CONTENT_SECURITY_POLICY: &str =
+    "default-src 'none'; script-src 'unsafe-inline'; frame-ancestors 'self'";
 
 /// Before the callback's name. In the language of 1999, which htmlfile's browsers speak.
 ///
@@ -31,10 +33,15 @@ pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'unsaf
 /// an iframe that is the parent window; inside htmlfile the window is reached through the parent's document,
 /// and elsewhere `parentWindow` does not exist or is the same window. A parent of another origin throws when
 /// touched; the call after it then reports that where a developer will see it.
+///
+/// In a window of its own it calls nothing. A site that opened it there could have it call a button of the
+/// page that it has meanwhile led its own window to: `callback=opener.document.body.lastChild.click`. In a
+/// frame of a foreign page the policy above keeps it from running at all.
 const DOCUMENT: &[u8] = b"<!DOCTYPE html><html><head><meta charset=\"utf-8\"><title>stream</title><script>\n\
 function e(o){\
 var b=document.body,p=parent;\
 while(b.firstChild)b.removeChild(b.firstChild);\
+if(top==self)return;\
 try{p=p.document.parentWindow||p}catch(x){}\
 p.";
 
