@@ -74,8 +74,9 @@ pub fn held(part: Part) -> usize {
 pub struct Image(Rc<[u8]>);
 
 impl Image {
-    /// What it counts for.
-    fn cost(&self) -> usize {
+    /// What it counts for, together with all that share its bytes.
+    #[must_use]
+    pub fn cost(&self) -> usize {
         // The bytes stand behind two counts.
         self.0.len() + 2 * size_of::<usize>() + ALLOCATION_BYTES
     }

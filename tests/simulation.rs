@@ -20,6 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use acts::{Plan, draw_config, draw_people};
+use encke::account::{self, Part};
 use endings::{heal, leave, look_who_is_there, stop};
 use scene::Scene;
 use sim::rng::Rng;
@@ -32,7 +33,7 @@ const STEPS: usize = 140;
 
 /// One run. Returns a hash of all that the server wrote.
 fn run(seed: u64) -> u64 {
-    let mut rng = Rng::new(seed);
+    let (mut rng, before) = (Rng::new(seed), PARTS.map(account::held));
     let (config, kept) = draw_config(&mut rng);
     let plan = Plan::new(&mut rng);
     let all = ["lobby", "café au lait", "x&y=z+%", "😀"];
@@ -60,14 +61,19 @@ fn run(seed: u64) -> u64 {
     if std::env::var_os("ENCKE_TRACE").is_some() {
         let (readers, told) = (scene.model.readers.len(), scene.model.told());
         let (life, leaves) = (scene.model.life(), scene.model.leaves.len());
+        let (messages, given_up, counts) = (scene.model.len(), scene.given_up(), scene.world().counts);
         eprintln!(
-            "{readers} readers, {life} restarts, {} messages, {told:?} told and gaps, {leaves} leaves; {:?}",
-            scene.model.len(),
-            scene.world().counts
+            "{readers} readers, {life} restarts, {messages} messages, {told:?} told and gaps, {leaves} leaves"
         );
+        eprintln!("{given_up:?} bytes, clients and answers given up for memory, {counts:?}");
     }
-    scene.world().written()
+    let written = scene.world().written();
+    drop(scene);
+    assert_eq!(PARTS.map(account::held), before, "what is held by nobody is counted");
+    written
 }
+
+const PARTS: [Part; 4] = [Part::Sessions, Part::Outboxes, Part::Images, Part::Channels];
 
 /// Which runs to make: one, so many from the first, or for so long from one that nobody has made before.
 fn seeds() -> Box<dyn Iterator<Item = u64>> {

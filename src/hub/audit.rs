@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::Hub;
-use crate::account::{self, Part};
+use crate::account::{self, Image, Part};
 
 impl Hub {
     /// Panics unless every cross-reference, account and bound holds.
@@ -20,6 +20,13 @@ impl Hub {
         assert_eq!(held, account::held(Part::Channels), "the account of channels and readers");
         self.keys.audit();
         self.tombs.audit();
+    }
+
+    /// Shows the images that messages hold.
+    pub fn each_image(&self, show: &mut dyn FnMut(&Image)) {
+        for (_, channel) in &self.channels {
+            channel.ring.entries_from(0).for_each(|message| message.each_image(show));
+        }
     }
 
     fn audit_channels(&self) {

@@ -236,6 +236,11 @@ impl Message {
         })
     }
 
+    /// Shows the images that it holds.
+    pub(super) fn each_image(&self, show: &mut dyn FnMut(&Image)) {
+        self.images.borrow().iter().flat_map(|images| images.iter().flatten()).for_each(show);
+    }
+
     /// Lets go of the images. Nearly all of a message's readers take it in the turn in which it is
     /// published; for the few that come late it is encoded again, which is cheaper than to keep all images
     /// of everything for as long as messages are kept.

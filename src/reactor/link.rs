@@ -24,7 +24,7 @@ use super::outbox::{Chunk, Outbox};
 use super::time::Instant;
 use super::timer::{Packed, Timer};
 use super::wheel::Wheel;
-use crate::account::{self, Part};
+use crate::account::{self, Image, Part};
 use crate::limits::DRAIN_MS;
 
 /// Where a connection is in its life. The arrows are drawn at the top of this file.
@@ -473,6 +473,11 @@ impl Links {
     /// What was counted since the start.
     pub fn stats(&self) -> Stats {
         self.stats
+    }
+
+    /// The images in all outboxes, some of them in many, for who counts again what is held.
+    pub fn images(&self) -> impl Iterator<Item = &Image> {
+        self.slots.iter().flat_map(|(_, link)| link.outbox.images())
     }
 
     /// Checks what must hold between turns: no link is doomed, and none waits to be written to unless its

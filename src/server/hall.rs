@@ -4,7 +4,7 @@
 //! the hub (what is said). It knows no route and calls no application; what an application is owed is kept in
 //! a queue until [`Server`](super::Server) pays it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -447,11 +447,12 @@ impl Hall {
         links.doom(id, why);
     }
 
-    /// Checks that sessions, clients and readers agree on who is whose.
+    /// Checks that sessions, clients and readers agree on who is whose, and the account with what is held.
+    /// Returns the bytes of images that nobody here holds.
     ///
     /// # Panics
     /// If they don't.
-    pub(super) fn audit(&self, links: &Links) {
+    pub(super) fn audit(&self, links: &Links) -> usize {
         self.hub.audit();
         let sessions: usize = self.sessions.iter().map(Session::held).sum();
         assert_eq!(sessions, account::held(Part::Sessions), "the account of sessions");
@@ -468,6 +469,19 @@ impl Hall {
         assert_eq!(clients, self.clients.len());
         assert_eq!(clients, self.hub.readers(), "a reader without a client, or a client without a reader");
         assert!(self.departed.is_empty(), "an application is owed an on_close");
+        self.audit_images(links)
+    }
+
+    /// Each image counts once, however many hold it. What nobody here holds is the application's.
+    fn audit_images(&self, links: &Links) -> usize {
+        let mut images = BTreeMap::new();
+        let mut show = |image: &Image| _ = images.insert(image.as_ptr(), image.cost());
+        links.images().for_each(&mut show);
+        self.hub.each_image(&mut show);
+        self.runs.each_image(&mut show);
+        self.deflater.each_image(&mut show);
+        let others = account::held(Part::Images).checked_sub(images.values().sum());
+        others.expect("the account of images is less than what is held")
     }
 }
 

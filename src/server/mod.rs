@@ -88,6 +88,21 @@ pub mod inner {
     pub use super::params::{Params, Position};
     pub use super::peer::Peer;
     pub use super::quota::{Kind, Quotas};
+
+    /// Bytes held for peers, and what was given up since the start.
+    #[derive(Clone, Copy, Debug, Default)]
+    pub struct Pressure {
+        /// Bytes held.
+        pub held: usize,
+        /// Bytes of history, as its bound counts them.
+        pub log_bytes: usize,
+        /// Bytes of history given up.
+        pub history_bytes: u64,
+        /// Connections and clients ended.
+        pub ended: u64,
+        /// Requests, messages and connections refused.
+        pub refused: u64,
+    }
 }
 
 /// What a connection is told for which there is no room (RFC 9110, section 15.6.4).
@@ -124,12 +139,26 @@ impl Server {
         Server { hall: Hall::new(config, entropy), app, started: false }
     }
 
-    /// Checks that sessions, clients, readers and channels agree with each other and with the links.
+    /// Checks that sessions, clients, readers and channels agree with each other and with the links, and that
+    /// each part of the account is what is held. Returns the bytes of images that only the application holds.
     ///
     /// # Panics
     /// If they don't.
-    pub fn audit(&self, links: &Links) {
-        self.hall.audit(links);
+    pub fn audit(&self, links: &Links) -> usize {
+        self.hall.audit(links)
+    }
+
+    /// How much is held for peers and what was given up for the budget, for who watches it from outside.
+    #[doc(hidden)]
+    pub fn pressure(&self, links: &Links) -> inner::Pressure {
+        let given = &self.hall.pressure;
+        inner::Pressure {
+            held: self.hall.memory(links),
+            log_bytes: self.hall.hub.bytes(),
+            history_bytes: given.history_bytes,
+            ended: given.ended,
+            refused: given.refused,
+        }
     }
 
     /// Takes bytes of a connection apart and does what they ask, one thing after the other.

@@ -98,6 +98,12 @@ impl Counts {
 }
 
 impl Deflater {
+    /// Shows the images that it holds.
+    pub fn each_image(&self, show: &mut dyn FnMut(&Image)) {
+        let last = [&self.full, &self.narrow].into_iter().filter_map(|compressor| compressor.last.as_ref());
+        last.filter_map(|last| last.frame.as_ref()).for_each(show);
+    }
+
     /// A whole, unmasked frame whose payload is compressed; `None` if that isn't worth a reader's time, and
     /// the message is to be sent as it is (RFC 7692, section 6: each message may be the one or the other).
     pub fn frame(&mut self, opcode: Opcode, payload: &[u8], window: Window) -> Option<Image> {

@@ -12,7 +12,7 @@
 //! Numbers of messages are *places* here: the life of the server above, the number in its log below, so that
 //! what is later is larger over restarts too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use encke::limits::KEY_KEPT_MS;
 use serde_json::Value;
@@ -59,9 +59,23 @@ pub(crate) struct Attempt {
     pub(crate) seq: Option<u64>,
     /// The server said no.
     pub(crate) refused: bool,
+    /// Its author has asked that it be taken back, and since when that is done.
+    taken_back: bool,
+    gone_since: Option<u64>,
+    /// The server published it by itself: an echo has announced it.
+    derived: bool,
 }
 
 impl Attempt {
+    /// Whether it is that author's for certain.
+    pub(crate) fn is_from(&self, author: &Author) -> bool {
+        self.author == *author
+    }
+
+    pub(crate) fn may_be_from(&self, nick: &str) -> bool {
+        self.author.may_be(Some(nick))
+    }
+
     /// At most so many bytes in its channel's account.
     fn bytes(&self) -> usize {
         // What is escaped takes six bytes at most for one.
@@ -77,6 +91,17 @@ struct Clearing {
     answered_at: Option<u64>,
 }
 
+/// Something that the server may publish by itself, once, because somebody asked for something.
+#[derive(Debug)]
+struct Echo {
+    channel: String,
+    life: u64,
+    /// When it was asked for, and the letter of which it is a copy, if it is one.
+    at: u64,
+    letter: Option<usize>,
+    bytes: usize,
+}
+
 /// What a channel keeps, and all of them together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kept {
@@ -86,11 +111,14 @@ pub(crate) struct Kept {
     pub(crate) ms: u64,
     /// Every presence event is kept as long as the messages around it.
     pub(crate) presences: bool,
+    /// Memory is short: history may be given up whenever the server says that it was.
+    pub(crate) short: bool,
 }
 
 impl Default for Kept {
     fn default() -> Kept {
-        Kept { messages: 1 << 20, bytes: 1 << 40, all_bytes: 1 << 40, ms: 1 << 40, presences: false }
+        let bytes = 1 << 40;
+        Kept { messages: 1 << 20, bytes, all_bytes: bytes, ms: 1 << 40, presences: false, short: false }
     }
 }
 
@@ -108,6 +136,11 @@ pub(crate) struct Model {
     /// What the server publishes by itself because of an attempt: a copy, a receipt. By what it says.
     derived: BTreeMap<String, usize>,
     clearings: Vec<Clearing>,
+    echoes: Vec<Echo>,
+    /// When the server gave up history because memory was short.
+    pub(crate) shed: Vec<u64>,
+    /// What was said to all rooms.
+    pub(crate) notices: BTreeSet<String>,
     /// The newest place that any reader was told of.
     pub(crate) newest: u64,
     /// Place, channel and user of each leave that any reader was told of.
@@ -132,8 +165,48 @@ impl Model {
         let nonce = self.attempts.len();
         let data = data(nonce);
         let (channel, at, life) = (channel.to_owned(), self.now, self.life);
-        self.attempts.push(Attempt { channel, data, author, at, life, seq: None, refused: false });
+        let attempt = Attempt {
+            channel,
+            data,
+            author,
+            at,
+            life,
+            seq: None,
+            refused: false,
+            taken_back: false,
+            gone_since: None,
+            derived: false,
+        };
+        if let (true, Author::User(nick) | Author::Either(nick)) =
+            (attempt.channel.starts_with('@'), &attempt.author)
+        {
+            // A copy for its author, a little longer.
+            let (own, bytes) = (format!("@{nick}"), attempt.bytes() + MESSAGE_OVERHEAD_BYTES);
+            self.echoes.push(Echo { channel: own, life, at, letter: Some(nonce), bytes });
+        }
+        self.attempts.push(attempt);
         nonce
+    }
+
+    /// Somebody asks for something after which the server may say so in a channel.
+    pub(crate) fn echo(&mut self, channel: &str) {
+        let (channel, at, life) = (channel.to_owned(), self.now, self.life);
+        self.echoes.push(Echo { channel, life, at, letter: None, bytes: MESSAGE_OVERHEAD_BYTES });
+    }
+
+    /// The author of a message asks that it be taken back.
+    pub(crate) fn take_back(&mut self, nonce: usize) {
+        self.attempts[nonce].taken_back = true;
+        let channel = self.attempts[nonce].channel.clone();
+        self.echo(&channel);
+        if let (true, Author::User(nick)) = (channel.starts_with('@'), self.attempts[nonce].author.clone()) {
+            self.echo(&format!("@{nick}"));
+        }
+    }
+
+    /// It was done: whoever asks from now on finds it gone.
+    pub(crate) fn taken_back(&mut self, nonce: usize) {
+        self.attempts[nonce].gone_since.get_or_insert(self.now);
     }
 
     /// A publisher was told the id of its message.
@@ -288,50 +361,95 @@ impl Model {
     }
 
     fn message(&mut self, reader: usize, event: &Value) {
-        let seq = self.recorded(event);
+        let asked_at = self.readers[reader].asked_at;
+        let seq = self.recorded(event, asked_at);
         self.begin_epoch(reader, seq);
         self.readers[reader].hear_message(text(event, "ch"), seq, event);
     }
 
-    /// A message as anybody is told it: somebody must have published just that.
-    pub(crate) fn recorded(&mut self, event: &Value) -> u64 {
+    /// A message as anybody is told it who asked at that time: somebody must have published just that, or have taken
+    /// it back since.
+    pub(crate) fn recorded(&mut self, event: &Value, asked_at: u64) -> u64 {
         let (seq, channel) = (self.seq_of(text(event, "id")), text(event, "ch"));
         assert!(event["at"].is_u64(), "no time: {event}");
-        let nonce = self.nonce_of(event);
+        let (mut data, letter) = (event["data"].clone(), self.letter_of(event));
+        let is_gone = is_gone(&data) || is_gone(&data["data"]);
+        if let (true, Some(letter)) = (is_gone, letter) {
+            data["data"] = self.attempts[letter].data.clone();
+        }
+        let nonce = match self.log.get(&seq) {
+            Some(nonce) if is_gone => *nonce,
+            _ if self::is_gone(&data) => panic!("nobody published what is gone: {event}"),
+            _ => self.nonce_of(event, &data),
+        };
         let attempt = self.attempts.get(nonce).unwrap_or_else(|| panic!("nobody published {event}"));
         assert_eq!(attempt.channel, channel, "a message in another channel: {event}");
-        assert_eq!(attempt.data, event["data"], "a message was changed");
+        let original = &self.attempts[letter.unwrap_or(nonce)];
+        if is_gone {
+            assert!(original.taken_back, "nobody has taken back {event}");
+        } else {
+            assert_eq!(attempt.data, data, "a message was changed");
+            let is_late = original.gone_since.is_some_and(|since| since < asked_at);
+            assert!(!is_late, "it was taken back before anybody asked: {event}");
+        }
         assert!(!attempt.refused, "a message was refused and published: {event}");
         assert!(attempt.author.may_be(event["from"].as_str()), "from {:?}: {event}", attempt.author);
         self.number(seq, nonce);
         seq
     }
 
-    /// Which attempt a message belongs to.
-    fn nonce_of(&mut self, event: &Value) -> usize {
+    /// The letter of which something is the copy, if it is one.
+    fn letter_of(&mut self, event: &Value) -> Option<usize> {
         let data = &event["data"];
+        data["to"].as_str()?;
+        let seq = self.seq_of(text(data, "id"));
+        data["data"]["n"].as_u64().map(|nonce| nonce as usize).or_else(|| self.log.get(&seq).copied())
+    }
+
+    /// Which attempt a message belongs to whose data, as they were, are these.
+    fn nonce_of(&mut self, event: &Value, data: &Value) -> usize {
         if let Some(nonce) = data["n"].as_u64() {
             return nonce as usize;
         }
-        let (key, author) = self.derivation(event);
+        let (key, author) = self.derivation(event, data);
         if let Some(nonce) = self.derived.get(&key) {
             return *nonce;
         }
         let nonce = self.attempt(text(event, "ch"), author, |_| data.clone());
         // It was published some time after what it follows from; how long ago is not known.
-        self.attempts[nonce].at = 0;
+        (self.attempts[nonce].at, self.attempts[nonce].derived) = (0, true);
         self.derived.insert(key, nonce);
         nonce
     }
 
     /// What something is that the server publishes by itself, and from whom it must be: there is one copy of a
     /// private message, in its author's inbox, and one receipt of each kind from each of its readers.
-    fn derivation(&mut self, event: &Value) -> (String, Author) {
-        let (data, owner) = (&event["data"], text(event, "ch").strip_prefix('@'));
+    fn derivation(&mut self, event: &Value, data: &Value) -> (String, Author) {
+        let (channel, owner) = (text(event, "ch"), text(event, "ch").strip_prefix('@'));
+        if let Some(notice) = data["notice"].as_str() {
+            assert!(self.notices.contains(notice), "a notice that nobody gave: {event}");
+            return (format!("notice {} in {channel}", text(data, "nonce")), Author::Nobody);
+        }
+        if data["cleared"] == true {
+            let is_asked = self.clearings.iter().any(|clearing| clearing.channel == channel);
+            assert!(is_asked, "a room that nobody cleared: {event}");
+            return (format!("cleared at {}", text(event, "id")), Author::Nobody);
+        }
+        if let Some(id) = data["deletes"].as_str() {
+            let seq = self.seq_of(id);
+            // Of a letter's copy nobody may have seen more than the letter, whose place is the one before.
+            let of = |seq: u64| self.log.get(&seq).map(|nonce| &self.attempts[*nonce]);
+            let known = of(seq).filter(|attempt| attempt.taken_back && attempt.channel == channel);
+            let letter = || of(seq - 1).filter(|letter| letter.taken_back && letter.channel.starts_with('@'));
+            let original = known.or_else(letter);
+            let original = original.unwrap_or_else(|| panic!("nobody has taken back what is gone: {event}"));
+            return (format!("deletes {seq}"), original.author.clone());
+        }
         let owner = owner.unwrap_or_else(|| panic!("data that nobody published: {event}")).to_owned();
         if let Some(nonce) = data["data"]["n"].as_u64() {
             let seq = self.seq_of(text(data, "id"));
             self.number(seq, nonce as usize);
+            // It came right before its copy, if that was asked for when the letter was.
             let original = &self.attempts[nonce as usize];
             assert_eq!(
                 original.channel,
@@ -361,6 +479,13 @@ impl Model {
         got.filter(|seq| seq >> NUMBER_BITS == self.life).filter(is_letter).collect()
     }
 
+    /// A letter is confirmed: its author may be told.
+    pub(crate) fn confirm(&mut self, seq: u64) {
+        if let Author::User(nick) = self.attempts[self.log[&seq]].author.clone() {
+            self.echo(&format!("@{nick}"));
+        }
+    }
+
     // The judgement.
 
     /// Judges every reader, now that all is known.
@@ -381,7 +506,9 @@ impl Model {
             let attempt = &self.attempts[*nonce];
             let is_letter =
                 attempt.channel.starts_with('@') && attempt.channel != channel && attempt.data["n"].is_u64();
-            if is_letter && attempt.author == Author::User(owner.to_owned()) && track.owes(seq + 1) {
+            // There may have been no memory for a copy.
+            let is_due = is_letter && !self.kept.short && attempt.author == Author::User(owner.to_owned());
+            if is_due && track.owes(seq + 1) {
                 let is_told = track.got.contains(&(seq + 1));
                 let is_gone = track.gaps.iter().any(|gap| gap.from <= *seq && *seq < gap.to);
                 assert!(
@@ -414,13 +541,14 @@ impl Model {
                 "reader {reader} was told that number {seq} of {channel} is gone, and it must be there: {gaps:?}"
             );
         }
-        // Of copies and receipts in an inbox nobody may have seen any.
-        let is_inbox = channel.starts_with('@');
-        for gap in track.gaps.iter().filter(|_| !is_inbox) {
+        for gap in &track.gaps {
             let lost =
                 all.iter().any(|(seq, _)| gap.from < *seq && *seq <= gap.to && !track.got.contains(seq));
+            // What the server said by itself nobody may have seen.
+            let unseen =
+                self.unseen(channel, gap).next().is_some() || self.echoes_of(channel, gap).next().is_some();
             assert!(
-                lost || gap.restarted || gap.again || self.unseen(channel, gap).next().is_some(),
+                lost || gap.restarted || gap.again || unseen,
                 "reader {reader} was told of a gap in {channel} where nothing is missing: {gap:?}"
             );
         }
@@ -438,12 +566,21 @@ impl Model {
         })
     }
 
+    /// What the server may have published in a channel by itself before a gap was told.
+    fn echoes_of<'a>(&'a self, channel: &'a str, gap: &'a Gap) -> impl Iterator<Item = &'a Echo> {
+        let life = gap.to >> NUMBER_BITS;
+        let of_channel = move |echo: &&Echo| echo.channel == channel && echo.life == life;
+        self.echoes.iter().filter(of_channel).filter(move |echo| echo.at <= gap.told_at)
+    }
+
     /// Whether the channel may have lost the message by the time a gap was told over it.
     fn is_excused(&self, seq: u64, nonce: usize, gap: &Gap) -> bool {
         let attempt = &self.attempts[nonce];
         let channel = attempt.channel.as_str();
-        // What the server itself put into an inbox, and nobody saw, is newer too.
-        if seq >> NUMBER_BITS < gap.to >> NUMBER_BITS || channel.starts_with('@') {
+        if seq >> NUMBER_BITS < gap.to >> NUMBER_BITS {
+            return true;
+        }
+        if self.shed.iter().any(|at| attempt.at <= *at && *at <= gap.told_at) {
             return true;
         }
         let may_be_cleared = |clearing: &Clearing| {
@@ -457,16 +594,25 @@ impl Model {
         let newer = self.log.range(seq + 1..).map(|(_, nonce)| &self.attempts[*nonce]);
         let newer = newer.filter(|newer| newer.at <= gap.told_at && newer.life == attempt.life);
         let newer: Vec<&Attempt> = newer.collect();
-        let here = newer.iter().copied().filter(|newer| newer.channel == channel);
+        // What was published because of something else is counted where that was asked for.
+        let here = newer.iter().copied().filter(|newer| newer.channel == channel && !newer.derived);
         let here: Vec<&Attempt> = here.chain(self.unseen(channel, gap)).collect();
-        let bytes: usize = here.iter().map(|newer| newer.bytes()).sum();
-        if here.len() >= self.kept.messages || bytes + attempt.bytes() > self.kept.bytes {
+        let is_newer = |echo: &&Echo| {
+            let letter = echo.letter.and_then(|nonce| self.attempts[nonce].seq);
+            letter.is_none_or(|letter| letter + 1 > seq)
+        };
+        let echoes: Vec<usize> =
+            self.echoes_of(channel, gap).filter(is_newer).map(|echo| echo.bytes).collect();
+        let bytes = here.iter().map(|newer| newer.bytes()).sum::<usize>() + echoes.iter().sum::<usize>();
+        if here.len() + echoes.len() >= self.kept.messages || bytes + attempt.bytes() > self.kept.bytes {
             return true;
         }
         // The bound on all channels together: which of them gives up what is the server's affair.
         let life = attempt.life;
         let all = self.attempts.iter().filter(|one| one.life == life && one.at <= gap.told_at);
-        all.map(Attempt::bytes).sum::<usize>() > self.kept.all_bytes
+        let echoes = self.echoes.iter().filter(|echo| echo.life == life && echo.at <= gap.told_at);
+        let bytes = all.map(Attempt::bytes).sum::<usize>() + echoes.map(|echo| echo.bytes).sum::<usize>();
+        bytes > self.kept.all_bytes
     }
 
     /// Messages and gaps that readers were told of, all together.
@@ -487,6 +633,11 @@ impl Model {
         let number = newest & ((1 << NUMBER_BITS) - 1);
         Some(newest - (back as u64).min(number))
     }
+}
+
+/// Whether that is all that is left of a message.
+fn is_gone(data: &Value) -> bool {
+    data.as_object().is_some_and(|members| members.len() == 1) && data["deleted"] == true
 }
 
 pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {

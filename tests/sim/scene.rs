@@ -10,7 +10,8 @@ use std::rc::Rc;
 use encke::chat::Chat;
 use encke::limits::{BODY_MS, HEAD_MS};
 use encke::reactor::Reactor;
-use encke::server::{Config, Server};
+use encke::server::inner::Pressure;
+use encke::server::{Config, Limits, Server};
 use serde_json::Value;
 
 use crate::sim::client::{Conn, Heard, Transport, Use, poll_body};
@@ -22,6 +23,9 @@ use crate::witness::{Ledger, Witness};
 
 /// Milliseconds by which a timer of the wheel may be late, and a turn of the simulation long.
 const LATE_MS: u64 = 200;
+
+/// Bytes by which a turn may be beyond the memory budget: what a few connections can send in it, and the answers.
+const MEMORY_SLACK: usize = 512 * 1024;
 
 /// From where a subscribe on a stream that reads already begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +43,10 @@ pub(crate) enum Command {
     Subscribe(usize, String, Start, Option<String>),
     /// The last: whether it knew its secret.
     Login(usize, Option<String>, bool),
-    History,
+    /// Asked for at that time.
+    History(u64),
+    /// A message is taken back by its author.
+    TakeBack(usize),
     /// It must succeed, and any answer will do.
     Other,
     /// Whether it succeeds is not known here.
@@ -60,12 +67,55 @@ pub(crate) enum Ask {
     Clear(usize),
     /// What the server says of a channel is kept for whoever asked.
     Describe,
-    /// What a channel keeps.
-    History,
+    /// What a channel keeps, asked for at that time.
+    History(u64),
+    /// Somebody is silenced, kept out, or let go on.
+    Order(Order),
+    /// A room is emptied, and told.
+    ClearRoom(usize),
+    /// A picture is left.
+    Picture(Vec<u8>),
+    /// A picture that was left is asked for.
+    GetPicture(usize),
     /// It must be refused.
     Nonsense,
     /// Any status.
     Any,
+}
+
+/// What is done to whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) person: usize,
+    pub(crate) is_ban: bool,
+    pub(crate) seconds: u64,
+    pub(crate) asked_at: u64,
+}
+
+/// A sentence over somebody, as far as it is known outside: from when to when it must hold, and until when it may.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sentence {
+    /// An order is under way, or was lost.
+    pub(crate) is_open: bool,
+    must: Option<(u64, u64)>,
+    may_until: u64,
+}
+
+impl Sentence {
+    pub(crate) fn ask(&mut self) {
+        *self = Sentence { is_open: true, must: None, may_until: u64::MAX };
+    }
+
+    fn carried_out(&mut self, order: &Order, now: u64) {
+        let until = |from: u64| from + order.seconds * 1_000;
+        let must = (order.seconds > 0).then(|| (now, until(order.asked_at)));
+        *self = Sentence { is_open: false, must, may_until: until(now) };
+    }
+
+    /// Whether it held all the time in between.
+    fn holds(&self, from: u64, to: u64) -> bool {
+        self.must.is_some_and(|(since, until)| since < from && to <= until)
+    }
 }
 
 /// Somebody whom others know by a name. Several readers may be one person, as tabs are.
@@ -76,6 +126,8 @@ pub(crate) struct Person {
     pub(crate) secret: Option<String>,
     /// The life of the server in which it was last told that the name is its own.
     pub(crate) known_in: Option<u64>,
+    pub(crate) muted: Sentence,
+    pub(crate) banned: Sentence,
 }
 
 /// A connection and what it is for.
@@ -149,6 +201,12 @@ pub(crate) struct Scene {
     pub(crate) config: Config,
     ledger: Rc<RefCell<Ledger>>,
     pub(crate) people: Vec<Person>,
+    /// Somebody has left a picture, or tried to, in this life of the server.
+    pub(crate) has_pictures: bool,
+    /// Pictures that were left: their names, bytes, and the life of the server.
+    pub(crate) pictures: Vec<(String, Vec<u8>, u64)>,
+    /// What was given up for memory at the last turn.
+    pressure: Pressure,
     /// What the server said last of a channel.
     pub(crate) described: Option<(u16, Value)>,
     pub(crate) rng: Rng,
@@ -180,6 +238,9 @@ impl Scene {
             config,
             ledger,
             people: Vec::new(),
+            has_pictures: false,
+            pictures: Vec::new(),
+            pressure: Pressure::default(),
             described: None,
             rng,
             model: Model::new(kept),
@@ -205,6 +266,10 @@ impl Scene {
         self.world().reboot();
         self.lines.iter_mut().for_each(|line| line.ending = true);
         self.model.restart();
+        (self.pressure, self.has_pictures) = (Pressure::default(), false);
+        for person in &mut self.people {
+            (person.muted, person.banned) = Default::default();
+        }
         self.pump();
     }
 
@@ -224,7 +289,56 @@ impl Scene {
         self.world().alarm_ms = alarm;
         self.reactor.turn(&mut self.server).expect("the simulated poll does not fail");
         self.reactor.links().audit();
-        self.server.audit(self.reactor.links());
+        let apps = self.server.audit(self.reactor.links());
+        assert!(apps == 0 || self.has_pictures, "{apps} bytes of images are held by nobody");
+        self.check_pressure();
+    }
+
+    /// What is held stays near the budget, and nobody is ended for it while there is history to give up.
+    fn check_pressure(&mut self) {
+        let (before, now) = (self.pressure, self.server.pressure(self.reactor.links()));
+        let most = self.config.memory + MEMORY_SLACK;
+        assert!(now.held <= most, "{} bytes are held, beyond the budget of {}", now.held, self.config.memory);
+        let is_shed = now.history_bytes > before.history_bytes;
+        if is_shed {
+            let at = self.now();
+            self.model.shed.push(at);
+        }
+        // What is handed out in this very turn stays.
+        let is_empty = before.log_bytes.min(now.log_bytes) == 0 || now.log_bytes > before.log_bytes;
+        let is_first = now.ended == before.ended || is_shed || is_empty;
+        assert!(is_first, "somebody is ended before any history is given up: {before:?} {now:?}");
+        // What came and was given up in the same turn was held in between.
+        let most = now.held.max(before.held) + (now.history_bytes - before.history_bytes) as usize;
+        let is_near = most > self.config.memory / 2;
+        // What was ended may have held all that there was.
+        let may_shed = !is_shed || is_near || now.ended > before.ended || now.refused > before.refused;
+        assert!(may_shed, "history is given up, and there is memory: {before:?} {now:?}");
+        self.pressure = now;
+    }
+
+    /// How much was given up for memory, in this life of the server.
+    pub(crate) fn given_up(&self) -> (u64, u64, u64) {
+        (self.pressure.history_bytes, self.pressure.ended, self.pressure.refused)
+    }
+
+    /// Whether what one does in a time is counted.
+    pub(crate) fn has_quotas(&self) -> bool {
+        self.config.limits != Limits::Off
+    }
+
+    /// Whether memory may be short.
+    pub(crate) fn is_short(&self) -> bool {
+        self.model.kept.short
+    }
+
+    /// Whether that is a refusal for want of anything, of which nobody is to blame who asked.
+    fn is_excused(&self, code: &str) -> bool {
+        match code {
+            "rate_limited" | "too_many_connections" => self.has_quotas(),
+            "no_memory" | "too_many_channels" | "too_many_clients" => self.is_short(),
+            _ => false,
+        }
     }
 
     /// Everybody reads and writes, and the wire carries some of it.
@@ -361,6 +475,7 @@ impl Scene {
         if !keeps_sid {
             self.model.readers[reader].forget_session();
         }
+        self.model.readers[reader].asked_at = self.now();
         self.model.readers[reader].come_back();
         let state = &self.model.readers[reader];
         let mut query: Vec<String> =
@@ -425,7 +540,11 @@ impl Scene {
                     reader.subscribe(channel, *start != Start::Now);
                 }
             }
-            Command::Login(reader, ..) => self.model.readers[*reader].logging_in = true,
+            Command::Login(reader, ..) => {
+                self.model.readers[*reader].logging_in = true;
+                self.model.readers[*reader].login_at = self.now();
+            }
+            Command::TakeBack(nonce) => self.model.take_back(*nonce),
             _ => {}
         }
         (self.next_ref, object.to_string())
@@ -446,7 +565,7 @@ impl Scene {
             }
             Heard::CloseFrame(code) => {
                 // The clock may jump past the deadline of a message that is not whole; the reader comes back.
-                let is_late = code == Some(1008) && !self.healed;
+                let is_late = code == Some(1008) && !self.healed || code == Some(1013) && self.is_short();
                 let line = &mut self.lines[place];
                 assert!(
                     line.bye || line.ending || is_late,
@@ -458,7 +577,7 @@ impl Scene {
                 // Only one that does not read for long, or the end of the program, cuts an answer off.
                 let line = &self.lines[place];
                 assert!(
-                    line.is_slow() || self.small_buffers || self.healed,
+                    line.is_slow() || self.small_buffers || self.healed || self.is_short(),
                     "cut off after {what}: {line:?}"
                 );
             }
@@ -469,7 +588,7 @@ impl Scene {
                 let is_poll = matches!(line.conn.role, Use::Reading(transport) if transport.is_poll());
                 // A poll's connection may be closed between two polls, and the next one cross that on its way. One
                 // that does not read for minutes is given up, and can't be told.
-                let told = line.bye || line.ending || is_poll || line.is_slow();
+                let told = line.bye || line.ending || is_poll || line.is_slow() || self.is_short();
                 assert!(told || !is_stream, "a stream ended without a goodbye: {line:?}");
             }
             Heard::Reset => assert!(!self.healed || self.lines[place].ending, "reset though all is well"),
@@ -517,23 +636,71 @@ impl Scene {
                 !text(&reply["error"], "code").is_empty() && !text(&reply["error"], "message").is_empty()
             );
         }
+        if !ok && self.is_excused(text(&reply["error"], "code")) {
+            return self.hear_no(command);
+        }
         match command {
             Command::Publish(nonce) if ok => {
+                self.check_speaker(*nonce);
                 self.model.acknowledged(*nonce, text(reply, "id"));
             }
-            Command::Publish(nonce) => self.model.refused(*nonce),
+            Command::Publish(nonce) => {
+                if reply["error"]["code"] == "muted" {
+                    self.check_silenced(*nonce);
+                }
+                self.model.refused(*nonce);
+            }
+            Command::TakeBack(nonce) if ok => self.model.taken_back(*nonce),
+            // It is not kept any more.
+            Command::TakeBack(_) => {
+                let code = text(&reply["error"], "code");
+                assert!(matches!(code, "no_message" | "login_first" | "unknown_sid"), "{reply}");
+            }
             Command::Subscribe(reader, channel, start, sid) => {
                 self.hear_subscribed(*reader, channel, *start, sid.as_deref(), reply);
             }
             Command::Login(reader, sid, knew) => self.hear_login(*reader, sid.as_deref(), *knew, reply),
-            Command::History => {
+            Command::History(asked_at) => {
                 assert!(ok, "refused: {reply}");
-                self.hear_history(reply);
+                self.hear_history(reply, *asked_at);
             }
             Command::Any => {}
             Command::Other => assert!(ok, "refused: {reply}"),
             Command::Nonsense => assert!(!ok, "nonsense was taken: {reply}"),
         }
+    }
+
+    /// A command was refused that is good, for want of tokens or memory.
+    fn hear_no(&mut self, command: &Command) {
+        let is_same = |scene: &Scene, reader: usize, sid: &Option<String>| {
+            sid.is_none() || scene.model.readers[reader].sid == *sid
+        };
+        match command {
+            Command::Publish(nonce) => self.model.refused(*nonce),
+            Command::Subscribe(reader, channel, start, sid) if is_same(self, *reader, sid) => {
+                self.model.readers[*reader].not_subscribed(channel, *start != Start::Now);
+            }
+            Command::Login(reader, sid, _) if is_same(self, *reader, sid) => {
+                self.model.readers[*reader].logging_in = false;
+            }
+            _ => {}
+        }
+    }
+
+    /// Somebody's message was taken: nobody had silenced its author.
+    fn check_speaker(&self, nonce: usize) {
+        let attempt = &self.model.attempts[nonce];
+        let speaker = self.people.iter().find(|person| attempt.is_from(&Author::User(person.nick.clone())));
+        let is_muted = speaker.is_some_and(|person| person.muted.holds(attempt.at, self.now()));
+        assert!(!is_muted, "a silenced person speaks: {attempt:?}");
+    }
+
+    /// Somebody's message was refused, as if its author were silenced: somebody must have asked for that.
+    fn check_silenced(&self, nonce: usize) {
+        let attempt = &self.model.attempts[nonce];
+        let may_be = |person: &&Person| person.muted.may_until >= attempt.at;
+        let speaker = self.people.iter().filter(may_be).find(|person| attempt.may_be_from(&person.nick));
+        assert!(speaker.is_some(), "nobody has silenced the author of {attempt:?}");
     }
 
     fn hear_subscribed(
@@ -572,6 +739,8 @@ impl Scene {
         let is_same = sid.is_none() || state.sid.as_deref() == sid;
         state.logging_in &= !is_same;
         if reply["ok"] == true {
+            let is_banned = person.banned.holds(state.login_at, self.model.now);
+            assert!(!is_banned || !is_same, "who is kept out comes in: {reply}");
             assert_eq!(text(reply, "user"), person.nick);
             let secret = text(reply, "secret");
             assert!(person.secret.as_deref().is_none_or(|known| known == secret), "another secret: {reply}");
@@ -579,15 +748,19 @@ impl Scene {
             person.known_in = Some(life);
             state.logged_in |= is_same;
         } else {
+            if reply["error"]["code"] == "banned" {
+                assert!(person.banned.may_until >= state.login_at, "nobody keeps them out: {reply}");
+                return;
+            }
             // Who has lost the answer to the very first login has lost the name.
             assert!(!knew, "the owner of a name is refused: {reply}");
             assert_eq!(reply["error"]["code"], "nick_taken", "{reply}");
         }
     }
 
-    fn hear_history(&mut self, answer: &Value) {
+    fn hear_history(&mut self, answer: &Value, asked_at: u64) {
         let messages = answer["messages"].as_array().unwrap_or_else(|| panic!("no messages: {answer}"));
-        let seqs: Vec<u64> = messages.iter().map(|message| self.model.recorded(message)).collect();
+        let seqs: Vec<u64> = messages.iter().map(|message| self.model.recorded(message, asked_at)).collect();
         assert!(seqs.is_sorted(), "out of order: {answer}");
         assert!(seqs.len() <= self.config.bounds.channel_messages, "more than is kept: {answer}");
     }
@@ -605,7 +778,7 @@ impl Scene {
     }
 
     fn hear_answer(&mut self, place: usize, head: &ResponseHead, body: &[u8]) {
-        if head.status == 503 {
+        if head.status == 503 || head.status == 429 {
             assert!(head.field("retry-after").is_some(), "no word of when to try again");
         }
         let refused = head.status >= 400;
@@ -620,7 +793,8 @@ impl Scene {
                 if is_forgotten {
                     self.model.readers[reader].forget_session();
                 }
-                let is_fine = is_forgotten || matches!(head.status, 408 | 503);
+                let is_spared = head.status == 429 && self.has_quotas();
+                let is_fine = is_forgotten || is_spared || matches!(head.status, 408 | 503);
                 assert!(is_fine, "a reader was refused: {head:?} {}", String::from_utf8_lossy(body));
                 self.lines[place].ending = true;
                 return;
@@ -638,7 +812,7 @@ impl Scene {
             return;
         }
         let ask = self.lines[place].asks.pop_front();
-        if head.status == 503 || head.status == 408 {
+        if matches!(head.status, 503 | 408) || head.status == 429 && self.has_quotas() {
             self.lines[place].ending = true;
             return;
         }
@@ -654,13 +828,40 @@ impl Scene {
                 404 => {}
                 _ => panic!("it is not emptied: {head:?}"),
             },
+            Ask::ClearRoom(clearing) => match head.status {
+                200 => self.model.cleared(*clearing),
+                404 => {}
+                _ => panic!("it is not emptied: {head:?}"),
+            },
+            Ask::Order(order) => self.hear_order(order, head),
+            Ask::Picture(bytes) if fine => {
+                let answer = crate::sim::decode::json(std::str::from_utf8(body).expect("UTF-8"));
+                assert_eq!(answer["type"], "image/gif", "{answer}");
+                let life = self.model.life();
+                self.pictures.push((text(&answer, "id").to_owned(), bytes.clone(), life));
+            }
+            // Its owner may be nobody any more, or silenced.
+            Ask::Picture(_) => assert!(matches!(head.status, 403 | 410), "{head:?}"),
+            Ask::GetPicture(number) => {
+                let (_, bytes, life) = &self.pictures[*number];
+                let may_be_gone = *life != self.model.life() || self.is_short();
+                assert!(fine || may_be_gone && head.status == 404, "a picture is gone: {head:?}");
+                if fine {
+                    assert_eq!(head.field("content-type"), Some("image/gif"));
+                    assert_eq!(head.field("x-content-type-options"), Some("nosniff"));
+                    assert!(body == bytes, "another picture");
+                }
+            }
             Ask::Describe => {
                 let answer = crate::sim::decode::json(std::str::from_utf8(body).expect("UTF-8"));
                 self.described = Some((head.status, answer));
             }
-            Ask::History => {
+            // Nobody reads it, and it kept nothing.
+            Ask::History(_) if head.status == 404 && self.is_short() => {}
+            Ask::History(asked_at) => {
                 assert!(fine, "{head:?}");
-                self.hear_history(&crate::sim::decode::json(std::str::from_utf8(body).expect("UTF-8")));
+                let answer = crate::sim::decode::json(std::str::from_utf8(body).expect("UTF-8"));
+                self.hear_history(&answer, *asked_at);
             }
             Ask::Nonsense => assert!((400..=599).contains(&head.status), "nonsense was taken: {head:?}"),
             Ask::Any => {}
@@ -677,7 +878,11 @@ impl Scene {
                 let answers = answers(body);
                 assert_eq!(answers.len(), nonces.len(), "as many answers as lines");
                 for (nonce, answer) in nonces.iter().zip(&answers) {
-                    self.model.acknowledged(*nonce, text(answer, "id"));
+                    if answer["ok"] == false && self.is_excused(text(&answer["error"], "code")) {
+                        self.model.refused(*nonce);
+                    } else {
+                        self.model.acknowledged(*nonce, text(answer, "id"));
+                    }
                 }
             }
             // The client is gone for good: its sid is no longer known.
@@ -691,6 +896,17 @@ impl Scene {
                     self.hear_reply(command, reply);
                 }
             }
+        }
+    }
+
+    fn hear_order(&mut self, order: &Order, head: &ResponseHead) {
+        let (now, person) = (self.now(), &mut self.people[order.person]);
+        let sentence = if order.is_ban { &mut person.banned } else { &mut person.muted };
+        match head.status {
+            200 => sentence.carried_out(order, now),
+            // Nobody has that name.
+            404 => *sentence = Sentence::default(),
+            _ => panic!("an order is refused: {head:?}"),
         }
     }
 

@@ -50,6 +50,8 @@ pub(super) struct Track {
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     pub(crate) sid: Option<String>,
+    /// When it last asked to read.
+    pub(crate) asked_at: u64,
     /// Where it would go on from.
     pub(crate) cursor: Option<u64>,
     /// It asked for the last few messages of each channel: where each track begins, its first message tells.
@@ -57,8 +59,9 @@ pub(crate) struct Reader {
     /// Who it is, or will be once logged in.
     pub(crate) person: Option<usize>,
     pub(crate) logged_in: bool,
-    /// A login is under way.
+    /// A login is under way, since when.
     pub(crate) logging_in: bool,
+    pub(crate) login_at: u64,
     tracks: BTreeMap<String, Track>,
     /// Channels whose subscription ended, kept for the last judgement.
     past: Vec<(String, Track)>,

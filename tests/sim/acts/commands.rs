@@ -97,7 +97,7 @@ pub(super) fn look_around(scene: &mut Scene) {
     let objects = [
         (Command::Other, json!({"op": "ping"})),
         (Command::Other, json!({"op": "who", "ch": channel})),
-        (Command::History, json!({"op": "history", "ch": channel, "limit": 5})),
+        (Command::History(scene.now()), json!({"op": "history", "ch": channel, "limit": 5})),
         (Command::Nonsense, json!({"op": "dance"})),
         (Command::Nonsense, json!({"op": "subscribe", "ch": "a/b"})),
         (Command::Nonsense, json!({"op": "publish", "ch": channel})),
@@ -113,8 +113,13 @@ pub(super) fn look_around(scene: &mut Scene) {
             2 => format!("/channels/{channel}/history?limit=3"),
             _ => "/metrics".to_owned(),
         };
+        let now = scene.now();
         scene.lines[place].conn.get(&target);
-        scene.lines[place].asks.push_back(if target.contains("/history") { Ask::History } else { Ask::Any });
+        scene.lines[place].asks.push_back(if target.contains("/history") {
+            Ask::History(now)
+        } else {
+            Ask::Any
+        });
     }
 }
 

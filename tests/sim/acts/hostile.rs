@@ -103,3 +103,24 @@ pub(super) fn crowd(scene: &mut Scene) {
         }
     }
 }
+
+/// Several bad peers at once, each of its own kind.
+pub(super) fn mob(scene: &mut Scene) {
+    for _ in 0..scene.rng.range(3, 8) {
+        let doings: [fn(&mut Scene); 6] =
+            [garbage, garbage_on_socket, dribble, pipeline, flood_of_pings, super::readers::read_slowly];
+        let doing = *scene.rng.pick(&doings);
+        doing(scene);
+    }
+}
+
+/// Pings without end, and fragments of a message that never comes to one.
+fn flood_of_pings(scene: &mut Scene) {
+    let Some(place) = socket(scene) else { return };
+    for number in 0..scene.rng.range(20, 200) as u64 {
+        let payload = number.to_le_bytes().to_vec();
+        let line = &mut scene.lines[place];
+        line.conn.send_ping(&payload);
+        line.pings.push_back(payload);
+    }
+}

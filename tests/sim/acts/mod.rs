@@ -5,12 +5,14 @@
 
 mod commands;
 mod hostile;
+mod moderators;
 mod people;
 mod publishing;
 mod readers;
 mod weather;
 
 use encke::hub::Bounds;
+use encke::limits::MEMORY_LOG_SHARE;
 use encke::server::{Config, Limits};
 
 pub(crate) use self::people::login;
@@ -27,6 +29,8 @@ const ACTS: &[(Act, u32)] = &[
     (publishing::publish_one, 25),
     (readers::come_back, 30),
     (readers::move_over, 10),
+    (readers::crowd_of_one_mind, 6),
+    (readers::all_come_back, 10),
     (commands::publish_over_socket, 25),
     (publishing::publish_many, 10),
     (commands::publish_by_sid, 10),
@@ -39,12 +43,6 @@ const ACTS: &[(Act, u32)] = &[
     (commands::subscribe_back, 8),
     (commands::unsubscribe, 8),
     (commands::look_around, 8),
-    (people::log_in, 40),
-    (people::open_inbox, 25),
-    (people::write_to_somebody, 30),
-    (people::confirm, 25),
-    (people::move_about, 8),
-    (people::impersonate, 2),
     (readers::stall, 10),
     (readers::read_slowly, 8),
     (readers::cut, 10),
@@ -58,6 +56,7 @@ const ACTS: &[(Act, u32)] = &[
     (hostile::pipeline, 8),
     (hostile::burst, 3),
     (hostile::crowd, 2),
+    (hostile::mob, 4),
     (weather::seconds_pass, 4),
     (weather::minutes_pass, 1),
     (weather::wall_clock_jumps, 3),
@@ -69,6 +68,23 @@ const ACTS: &[(Act, u32)] = &[
     (weather::noise, 4),
 ];
 
+/// What people do who are known by name. In some runs they do little else.
+const PEOPLES_ACTS: &[(Act, u32)] = &[
+    (people::log_in, 40),
+    (people::open_inbox, 25),
+    (people::write_to_somebody, 30),
+    (people::confirm, 25),
+    (people::move_about, 8),
+    (people::impersonate, 2),
+    (moderators::take_back, 25),
+    (moderators::sentence, 6),
+    (moderators::kick, 2),
+    (moderators::notice, 3),
+    (moderators::clear_room, 2),
+    (moderators::leave_picture, 6),
+    (moderators::look_at_picture, 6),
+];
+
 /// The acts of one run, weighed.
 pub(crate) struct Plan {
     weights: Vec<u32>,
@@ -76,11 +92,14 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(rng: &mut Rng) -> Plan {
-        let weights = ACTS.iter().map(|(_, weight)| match rng.below(4) {
-            0 => 0,
-            1 => *weight * 4,
-            _ => *weight,
-        });
+        let is_about_people = rng.per_mille(250);
+        let peoples = PEOPLES_ACTS.iter().map(|(_, weight)| weight * if is_about_people { 5 } else { 1 });
+        let weights =
+            ACTS.iter().map(|(_, weight)| *weight).chain(peoples).map(|weight| match rng.below(4) {
+                0 if !is_about_people => 0,
+                1 => weight * 4,
+                _ => weight,
+            });
         let mut weights: Vec<u32> = weights.collect();
         // Without readers and messages there is nothing to see.
         weights[0] = weights[0].max(10);
@@ -89,7 +108,8 @@ impl Plan {
     }
 
     pub(crate) fn act(&self, scene: &mut Scene) {
-        let (act, _) = ACTS[scene.rng.weighted(&self.weights)];
+        let place = scene.rng.weighted(&self.weights);
+        let (act, _) = ACTS.get(place).unwrap_or_else(|| &PEOPLES_ACTS[place - ACTS.len()]);
         act(scene);
     }
 }
@@ -112,6 +132,18 @@ pub(crate) fn draw_config(rng: &mut Rng) -> (Config, Kept) {
     // Longer than a poller of this simulation takes to come back.
     config.grace_ms = *rng.pick(&[3_000, 15_000, 60_000]);
     config.connections = *rng.pick(&[8, 40, 1000, 1000]);
+    let mut kept = kept;
+    match rng.below(8) {
+        // Each does in a second what a person does in an hour: it meets them.
+        0 => config.limits = Limits::Strict,
+        1 => {
+            config.memory = *rng.pick(&[100_000, 150_000, 300_000]);
+            (kept.short, kept.presences) = (true, false);
+            // What all history together may take is a part of that.
+            kept.all_bytes = kept.all_bytes.min(config.memory / MEMORY_LOG_SHARE);
+        }
+        _ => {}
+    }
     (config, kept)
 }
 
@@ -125,6 +157,7 @@ fn kept(bounds: &Bounds) -> Kept {
         presences: bounds.presences_kept > 1000
             && bounds.message_kept_ms > 1 << 20
             && bounds.log_bytes > 1 << 20,
+        short: false,
     }
 }
 
@@ -136,7 +169,13 @@ pub(crate) fn draw_people(rng: &mut Rng) -> Vec<Person> {
         let mut bytes = [0; 15];
         rng.fill(&mut bytes);
         let secret = people::secret(&bytes);
-        Person { nick: (*nick).to_owned(), secret: rng.coin().then_some(secret), known_in: None }
+        Person {
+            nick: (*nick).to_owned(),
+            secret: rng.coin().then_some(secret),
+            known_in: None,
+            muted: Default::default(),
+            banned: Default::default(),
+        }
     };
     nicks[..count].iter().map(person).collect()
 }

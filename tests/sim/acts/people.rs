@@ -13,7 +13,7 @@ pub(super) fn secret(bytes: &[u8; 15]) -> String {
 }
 
 /// Sends a command of a reader, over its WebSocket or beside whatever else it reads from.
-fn send_as(scene: &mut Scene, reader: usize, mut command: Command, object: Value) {
+pub(super) fn send_as(scene: &mut Scene, reader: usize, mut command: Command, object: Value) {
     let socket = scene.line_of(reader).filter(|place| scene.lines[*place].is_live_socket());
     if let Some(place) = socket {
         if let Command::Subscribe(.., sid) | Command::Login(_, sid, _) = &mut command {
@@ -30,7 +30,7 @@ fn send_as(scene: &mut Scene, reader: usize, mut command: Command, object: Value
 }
 
 /// A reader that has a sid to speak with.
-fn some_reader(scene: &mut Scene, which: impl Fn(&Scene, usize) -> bool) -> Option<usize> {
+pub(super) fn some_reader(scene: &mut Scene, which: impl Fn(&Scene, usize) -> bool) -> Option<usize> {
     let speaks = |reader: &usize| {
         let state = &scene.model.readers[*reader];
         let is_there = scene.line_of(*reader).is_some_and(|place| !scene.lines[place].ending);
@@ -149,14 +149,19 @@ pub(super) fn impersonate(scene: &mut Scene) {
     }
 }
 
-/// A letter has come, or was read: its author is told, once.
+/// A letter has come, or was read: its author is told, once. (Where memory is short that may be forgotten.)
 pub(super) fn confirm(scene: &mut Scene) {
+    if scene.is_short() {
+        return;
+    }
     let is_somebody = |scene: &Scene, reader: usize| scene.model.readers[reader].logged_in;
     let Some(reader) = some_reader(scene, is_somebody) else { return };
     let channel = inbox(scene, reader);
     let letters = scene.model.confirmable(reader, &channel);
     if !letters.is_empty() {
-        let id = scene.model.cursor_of(*scene.rng.pick(&letters));
+        let letter = *scene.rng.pick(&letters);
+        let id = scene.model.cursor_of(letter);
+        scene.model.confirm(letter);
         let op = if scene.rng.coin() { "read" } else { "received" };
         // It may be gone by now.
         send_as(scene, reader, Command::Any, json!({"op": op, "ch": channel, "id": id}));

@@ -89,3 +89,34 @@ pub(super) fn read_slowly(scene: &mut Scene) {
         scene.lines[place].conn.pace_ms = *scene.rng.pick(&[0, 10, 200]);
     }
 }
+
+/// Some readers of one channel over one transport, which take turns in falling behind: what one of them is sent
+/// is made for all that stand at the same place, and for nobody else.
+pub(super) fn crowd_of_one_mind(scene: &mut Scene) {
+    let (channel, transport) = (scene.channels[0].clone(), stream(scene));
+    for _ in 0..scene.rng.range(2, 5) {
+        if scene.model.readers.len() >= 40 {
+            return;
+        }
+        if let Some(place) = scene.new_reader(std::slice::from_ref(&channel), transport)
+            && scene.rng.coin()
+        {
+            scene.lines[place].conn.stalled_until = scene.now() + scene.rng.range(1, 200) as u64;
+        }
+    }
+}
+
+fn stream(scene: &mut Scene) -> Transport {
+    let streams: Vec<Transport> = Transport::ALL.into_iter().filter(|one| !one.is_poll()).collect();
+    *scene.rng.pick(&streams)
+}
+
+/// Readers that were away since different times come back in the same moment, over one transport.
+pub(super) fn all_come_back(scene: &mut Scene) {
+    let transport = stream(scene);
+    for reader in 0..scene.model.readers.len() {
+        if scene.line_of(reader).is_none() && scene.rng.per_mille(800) {
+            scene.read(reader, transport);
+        }
+    }
+}
