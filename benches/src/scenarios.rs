@@ -102,8 +102,13 @@ pub fn measure(scenario: &Scenario, places: &Places, effort: Effort, only: &[Who
 impl Work {
     fn wire_and_effort(self, effort: Effort) -> (Wire, Effort) {
         let once = Effort { rounds: 1, ..effort };
+        // Ten thousand readers take longer to come than to be served.
+        let few = Effort { rounds: effort.rounds.min(3), ..effort };
         match self {
-            Work::Broadcast(wire, _) | Work::Burst(wire, _) | Work::Steady(wire, ..) => (wire, effort),
+            Work::Broadcast(wire, 10_000..) => (wire, few),
+            Work::Polls(10_000..) => (Wire::Poll, few),
+            Work::Steady(wire, ..) => (wire, few),
+            Work::Broadcast(wire, _) | Work::Burst(wire, _) => (wire, effort),
             Work::Polls(_) => (Wire::Poll, effort),
             Work::Talk(Kind::Echo, _) => (Wire::Echo, effort),
             Work::Talk(Kind::Handshake, _) => (Wire::WebSocket, effort),
@@ -111,7 +116,7 @@ impl Work {
             Work::Idle(wire, _) => (wire, once),
             Work::Start => (Wire::WebSocket, once),
             Work::Stuck(_) | Work::SmallRoom(_) => (Wire::WebSocket, once),
-            Work::Growth => (Wire::WebSocket, Effort { rounds: effort.rounds.min(3), ..effort }),
+            Work::Growth => (Wire::WebSocket, few),
         }
     }
 
