@@ -119,6 +119,11 @@ pub const SLICES_PER_WRITE_MAX: usize = 32;
 /// Bytes read in a turn, all connections together. With the next it bounds the time of a turn.
 pub const READ_BYTES_PER_TURN_MAX: u64 = 4 * 1024 * 1024;
 
+/// Bytes that the kernel takes of a connection beyond what it has sent (TCP_NOTSENT_LOWAT). What a slow
+/// reader has not been sent waits in the log then, once for all, and not in the kernel for each. Two runs:
+/// one to be sent while the next is written.
+pub const UNSENT_BYTES: u32 = 32 * 1024;
+
 /// Bytes of a response's body up to which it is copied behind its head, to be written in one piece. A longer
 /// one goes out as a second piece, and is held once however many are sent it.
 pub const BODY_COPIED_BYTES_MAX: usize = 4 * 1024;

@@ -191,6 +191,9 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     }
     // Messages are joined into one write a turn here; Nagle's algorithm would only add a delay to that.
     socket.set_tcp_nodelay(true)?;
+    // A reader that stops is a place in the log. It must not be a hundred kilobytes of the kernel's as well.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_notsent_lowat(crate::limits::UNSENT_BYTES)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -275,4 +278,21 @@ impl Io for Kernel {
 /// If the system has none: nothing that must not be guessed could then be made.
 pub fn entropy(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the system has a random source");
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn accepted_sockets_have_the_listeners_options() {
+        use super::{Io, Kernel, SocketAddr};
+        use crate::limits::UNSENT_BYTES;
+        let mut kernel = Kernel::listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let address = kernel.address().expect("it listens");
+        let _client = std::net::TcpStream::connect(address).expect("it listens");
+        let (stream, _) = kernel.accept().expect("it waits");
+        let socket = socket2::SockRef::from(&stream);
+        assert_eq!(socket.tcp_notsent_lowat().expect("Linux knows it"), UNSENT_BYTES);
+        assert!(socket.tcp_nodelay().expect("every system knows it"));
+    }
 }
