@@ -212,10 +212,13 @@ impl Hall {
             Item::Gap { .. } => gaps.next().map(Object::as_bytes),
         });
         let events = first.iter().map(Object::as_bytes).chain(told).chain(last.map(Object::as_bytes));
-        let sid = self.clients.sid(client).map(|sid| sid.emit()).unwrap_or_default();
         let cursor = self.cursor(self.hub.position(reader));
-        let mut body = Vec::new();
-        poll::emit(&mut body, &sid, &cursor, events);
+        let len = |item: &Item| match item {
+            Item::Message(message) => message.json().len() + 1,
+            Item::Gap { .. } => 0,
+        };
+        let mut body = Vec::with_capacity(256 + items.iter().map(len).sum::<usize>());
+        poll::emit(&mut body, &held.sid.emit(), &cursor, events);
         items.clear();
         self.items = items;
         let response = Response::new(200).with_header("Cache-Control", "no-store, no-transform");

@@ -6,7 +6,7 @@
 
 use super::Server;
 use super::app::{Ctx, Request};
-use super::client::ClientId;
+use super::client::{ClientId, Sid};
 use super::hall::Hall;
 use super::object::Object;
 use super::params::{Params, Position};
@@ -58,10 +58,10 @@ impl Server {
         if !transport.is_poll() || params.wait_s > 0 {
             self.hall.check_reader(links, id, request.peer, transport.is_poll())?;
         }
-        let (client, gaps) = self.enter(links, transport, &params, request)?;
+        let entered = self.enter(links, transport, &params, request)?;
 
         if transport.is_poll() {
-            self.hall.begin_poll(links, id, client, reply, transport, &params, &gaps);
+            self.hall.begin_poll(links, id, &entered, reply, transport, &params);
             return Ok(());
         }
         let mut out = Vec::with_capacity(1024);
@@ -79,7 +79,7 @@ impl Server {
                 self.hall.session(id).stream();
             }
         }
-        self.hall.begin_stream(links, id, client, transport, &params, &gaps, out);
+        self.hall.begin_stream(links, id, &entered, transport, &params, out);
         Ok(())
     }
 
@@ -109,15 +109,16 @@ impl Server {
     }
 
     /// Finds or makes the client, asks the application whether it may read all that it wants, and
-    /// subscribes it. Returns the gaps that it must be told of before anything else.
+    /// subscribes it.
     fn enter(
         &mut self,
         links: &mut Links,
         transport: Transport,
         params: &Params,
         request: &Request<'_>,
-    ) -> Result<(ClientId, Vec<Object>), Refusal> {
-        if let Some(client) = params.sid.and_then(|sid| self.hall.clients.find(&sid)) {
+    ) -> Result<Entered, Refusal> {
+        let returning = params.sid.and_then(|sid| Some((self.hall.clients.find(&sid)?, sid)));
+        if let Some((client, sid)) = returning {
             self.app.on_return(&mut Ctx { hall: &mut self.hall, links }, client, request)?;
             self.hall.check_present(client)?;
             self.permit(links, client, params)?;
@@ -129,14 +130,15 @@ impl Server {
             if let Some((old, _)) = self.hall.clients.line(client) {
                 self.hall.bye(links, old, "replaced");
             }
-            return Ok((client, self.hall.set_channels(client, params)?));
+            return Ok(Entered { client, sid, gaps: self.hall.set_channels(client, params)? });
         }
         let client = self.hall.admit(links, transport, request.peer)?;
         self.greet(links, client, request)?;
         let entered =
             self.permit(links, client, params).and_then(|()| self.hall.set_channels(client, params));
-        match entered {
-            Ok(gaps) => Ok((client, gaps)),
+        let sid = self.hall.clients.sid(client).ok_or_else(Refusal::dismissed);
+        match entered.and_then(|gaps| Ok(Entered { client, sid: sid?, gaps })) {
+            Ok(entered) => Ok(entered),
             Err(refusal) => {
                 self.hall.remove(client);
                 Err(refusal)
@@ -159,6 +161,15 @@ impl Server {
         greeted?;
         self.hall.check_present(client)
     }
+}
+
+/// Who reads from now on.
+struct Entered {
+    client: ClientId,
+    /// The client's sid, which is not worked out twice.
+    sid: Sid,
+    /// What it must be told of before anything else.
+    gaps: Vec<Object>,
 }
 
 /// A handshake that holds, and what was agreed on in it.
@@ -245,19 +256,18 @@ impl Hall {
     }
 
     /// Answers a poll, or holds it if there is nothing to tell and time to wait.
-    #[expect(clippy::too_many_arguments, reason = "one call, each of them named")]
     fn begin_poll(
         &mut self,
         links: &mut Links,
         id: ConnId,
-        client: ClientId,
+        entered: &Entered,
         reply: &Reply,
         transport: Transport,
         params: &Params,
-        gaps: &[Object],
     ) {
+        let Entered { client, sid, ref gaps } = *entered;
         let callback = (transport == Transport::Jsonp).then(|| params.callback.clone());
-        let mut held = Held { reply: reply.clone(), callback, counted_for: None };
+        let mut held = Held { reply: reply.clone(), sid, callback, counted_for: None };
         let is_behind = self.reader(client).is_some_and(|reader| self.hub.is_behind(reader));
         // Without a cursor there is nothing to wait after, without a channel nothing to wait for: the answer
         // is the cursor, or the sid, to go on from.
@@ -279,24 +289,22 @@ impl Hall {
     }
 
     /// Begins a stream: `out` holds its head; the welcome and what is missing follow, and then the log.
-    #[expect(clippy::too_many_arguments, reason = "one call, each of them named")]
     fn begin_stream(
         &mut self,
         links: &mut Links,
         id: ConnId,
-        client: ClientId,
+        entered: &Entered,
         transport: Transport,
         params: &Params,
-        gaps: &[Object],
         mut out: Vec<u8>,
     ) {
+        let Entered { client, sid, ref gaps } = *entered;
         self.attach(client, id, transport);
         let Some(held) = self.clients.get_mut(client) else { return };
         held.heartbeat_s = params.heartbeat_s;
-        let sid = self.clients.sid(client).map(|sid| sid.emit()).unwrap_or_default();
         let cursor = self.cursor(self.hub.position(client.reader()));
         let welcome = Object::event("welcome")
-            .string("sid", &sid)
+            .string("sid", &sid.emit())
             .string("cursor", &cursor)
             .number("heartbeat", u64::from(params.heartbeat_s))
             .string("epoch", &format!("{:08x}", self.hub.epoch()));

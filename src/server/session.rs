@@ -25,6 +25,7 @@ use std::num::NonZeroU32;
 
 use log::trace;
 
+use super::client::Sid;
 use super::peer::Peer;
 use super::quota::Bucket;
 use crate::account::{self, ALLOCATION_BYTES, Part};
@@ -86,6 +87,8 @@ pub struct Reply {
 pub struct Held {
     /// How to frame it.
     pub reply: Reply,
+    /// Whose poll it is.
+    pub sid: Sid,
     /// The function to call with it, for JSONP.
     pub callback: Option<String>,
     /// Whose connection it counts as while it waits, where that is not the connection's own peer.
@@ -565,6 +568,7 @@ mod tests {
         head_of(&mut session, &mut &GET[..]);
         session.hold(Held {
             reply: Reply { keep_alive: true, ..Reply::default() },
+            sid: Sid::parse("AAAAAAAAAAAAAAAAAAAAAA").expect("a sid"),
             callback: None,
             counted_for: None,
         });

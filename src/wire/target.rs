@@ -68,8 +68,15 @@ impl<'a> Target<'a> {
     /// The parameters in order, repeated ones too, decoded as they are asked for. A parameter without `=`
     /// has an empty value; empty ones (`a=1&&b=2`) are passed over.
     pub fn query(&self) -> impl Iterator<Item = Result<Parameter<'a>, BadEscape>> + use<'a> {
-        self.query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let mut rest = Some(self.query);
+        let pairs = std::iter::from_fn(move || {
+            let all = rest?;
+            let split = split_short(all, b'&');
+            rest = split.map(|(_, more)| more);
+            Some(split.map_or(all, |(pair, _)| pair))
+        });
+        pairs.filter(|pair| !pair.is_empty()).map(|pair| {
+            let (key, value) = split_short(pair, b'=').unwrap_or((pair, ""));
             Ok((decode_form(key)?, decode_form(value)?))
         })
     }
@@ -80,7 +87,7 @@ pub type Parameter<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// Decodes a path segment. Strict: what is no escape is no guess either.
 pub fn decode(text: &str) -> Result<Cow<'_, str>, BadEscape> {
-    let Some(first) = text.find('%') else {
+    let Some(first) = text.bytes().position(|byte| byte == b'%') else {
         return Ok(Cow::Borrowed(text));
     };
     let mut bytes = Vec::with_capacity(text.len());
@@ -100,7 +107,7 @@ pub fn decode(text: &str) -> Result<Cow<'_, str>, BadEscape> {
 
 /// Decodes a key or a value of a query or a form, where `+` is a space.
 pub fn decode_form(text: &str) -> Result<Cow<'_, str>, BadEscape> {
-    if text.contains('+') {
+    if text.bytes().any(|byte| byte == b'+') {
         let spaced = text.replace('+', " ");
         return Ok(Cow::Owned(decode(&spaced)?.into_owned()));
     }
