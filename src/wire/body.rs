@@ -138,7 +138,7 @@ impl Decoder {
         }
     }
 
-    /// `chunk-size [ chunk-ext ]`, RFC 9112, sections 7.1 and 7.1.1. Space may stand around `;` and `=`, where
+    /// `chunk-size [ chunk-ext ]`, RFC 9112, sections 7.1 and 7.1.1. Space may be around `;` and `=`, where
     /// the grammar calls it bad and RFC 9110, section 5.6.3, has it understood; behind what ends the line it
     /// may not.
     fn step_size_line(&mut self, byte: u8) -> Result<State, Offence> {
