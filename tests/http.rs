@@ -104,7 +104,7 @@ fn options_names_the_methods() {
     let server = serve(|_| {});
     let mut client = server.connect();
     for (path, methods) in [
-        ("/ws", "GET, HEAD, OPTIONS"),
+        ("/ws", "GET, OPTIONS"),
         ("/sse", "GET, HEAD, OPTIONS"),
         ("/send", "POST, OPTIONS"),
         ("/publish/a", "POST, OPTIONS"),
