@@ -1,4 +1,4 @@
-//! What the parts of an entry in the chat's tables take at most, in bytes: a nick, a channel's name, a client.
+//! What the parts of an entry in the chat's tables take at most, in bytes: a nick, a channel, a client.
 //!
 //! It knows no table. Each adds up what its own entries are made of.
 

@@ -21,6 +21,7 @@ use slab::Slab;
 
 use super::id::{ConnId, SLOT_BITS};
 use super::outbox::{Chunk, Outbox};
+pub use super::stats::Stats;
 use super::time::Instant;
 use super::timer::{Packed, Timer};
 use super::wheel::Wheel;
@@ -122,25 +123,6 @@ impl Offer<'_> {
             self.dirty.push_back(self.id);
         }
     }
-}
-
-/// Counted since the start.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Stats {
-    /// Turns of the loop.
-    pub turns: u64,
-    /// Connections accepted, those refused for want of room included.
-    pub accepted: u64,
-    /// Connections that were told that there is no room.
-    pub refused: u64,
-    /// Times that the system had no descriptor left for a connection that waited.
-    pub accept_faults: u64,
-    /// Bytes read.
-    pub read_bytes: u64,
-    /// Bytes written.
-    pub written_bytes: u64,
-    /// Writes that the kernel took.
-    pub writes: u64,
 }
 
 /// All connections.

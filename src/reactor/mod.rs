@@ -27,6 +27,7 @@ pub mod io;
 pub mod link;
 pub mod outbox;
 mod share;
+mod stats;
 pub mod time;
 mod timer;
 pub mod wheel;

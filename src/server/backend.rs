@@ -51,8 +51,8 @@ impl Hall {
         Once { scope: "back end", key, is_back_end }
     }
 
-    /// Without a key programs on this machine are back ends, or everybody may publish. Looking in and clearing
-    /// is for those on this machine, and nobody's inbox is open to someone who has shown nothing.
+    /// Without a key programs on this machine are back ends, or everybody may publish. Looking in and
+    /// clearing is for those on this machine, and nobody's inbox is open to someone who has shown nothing.
     fn authorize_stranger(&self, route: &Route, request: &Request<'_>) -> Result<(), Refusal> {
         let is_inbox = matches!(route, Route::Channel(name) | Route::History(name) if name.starts_with('@'));
         let may = match route {
@@ -69,8 +69,8 @@ impl Hall {
         self.config.open_back_end && request.peer.is_local()
     }
 
-    /// Whether a request may publish to a channel. An inbox takes what users write, and the word of a back end;
-    /// that everybody may publish does not mean to people who never asked for it.
+    /// Whether a request may publish to a channel. An inbox takes what users write, and the word of a back
+    /// end; that everybody may publish does not mean to people who never asked for it.
     fn admit_publish(&self, channel: &str, request: &Request<'_>) -> Result<(), Refusal> {
         let is_back_end = self.config.publish_key.is_some() || self.is_at_home(request);
         let is_open = !self.config.open_back_end && !channel.starts_with('@');

@@ -65,7 +65,8 @@ impl Runs {
 
     fn find(&self, channel: ChannelId, (from, to): (u64, u64), transport: Transport) -> Option<Image> {
         let same = |run: &&Run| {
-            // (Built with `encke_broken="order"` where a run begins is no matter, and the simulation must notice.)
+            // (Built with `encke_broken="order"` where a run begins is no matter, and the simulation must
+            // notice.)
             let is_here = run.from == from || cfg!(encke_broken = "order");
             run.channel == channel && is_here && run.to == to && run.transport == transport
         };

@@ -224,8 +224,8 @@ impl Hall {
         Ok(self.hub.publish_once(channel, from, once, data)?)
     }
 
-    /// The answer to a publish that came before under the same key, which nothing since then takes back: not a
-    /// quota that is spent, nor what an application thinks of its author now. Else the author would be told
+    /// The answer to a publish that came before under the same key, which nothing since then takes back: not
+    /// a quota that is spent, nor what an application thinks of its author now. Else the author would be told
     /// that a message is not published which everybody has read.
     fn first_answer(&self, client: ClientId, command: &Command<'_>) -> Option<Object> {
         if command.op() != "publish" {
@@ -294,8 +294,8 @@ impl Hall {
     }
 }
 
-/// Whose key it is. A client that has lost its sid comes back as another one, so its key can't belong to that.
-/// Two that nobody knows by name may both count from 1; what they say tells them apart.
+/// Whose key it is. A client that has lost its sid comes back as another one, so its key can't belong to
+/// that. Two that nobody knows by name may both count from 1; what they say tells them apart.
 fn scope_of(user: Option<&str>, data: &[u8]) -> String {
     match user {
         Some(user) => format!("user {user}"),
