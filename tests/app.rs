@@ -279,18 +279,19 @@ fn a_message_of_sixteen_megabytes() {
 }
 
 #[test]
-fn a_message_in_65536_fragments() {
+fn a_message_in_as_many_fragments_as_it_may_have() {
+    const MOST: usize = encke::limits::FRAGMENTS_MAX as usize;
     let (server, _told) = raw();
     let mut client = server.connect();
     client.upgrade("/", "");
     let mut fragments = frame(0x01, "a");
-    for _ in 0..65_534 {
+    for _ in 0..MOST - 2 {
         fragments.extend(frame(0x00, "b"));
     }
     client.send(&fragments);
     client.send(frame(0x80, "c"));
     let (first, echo) = client.frame();
-    assert_eq!((first, echo.len(), &echo[..2], &echo[65_535..]), (TEXT, 65_536, &b"ab"[..], &b"c"[..]));
+    assert_eq!((first, echo.len(), &echo[..2], &echo[MOST - 1..]), (TEXT, MOST, &b"ab"[..], &b"c"[..]));
     client.send(&fragments);
     client.send([frame(0x00, "b"), frame(0x00, "b")].concat());
     assert_eq!(client.closed().0, 1008, "one more than there may be");
