@@ -57,7 +57,7 @@ fn main() -> io::Result<()> {
 fn measure(words: &[&str]) -> io::Result<()> {
     let (places, folder) = (places()?, results()?);
     let quick = words.contains(&"--quick");
-    let effort = if quick { Effort { rounds: 3, seconds: 0.4 } } else { Effort { rounds: 5, seconds: 1.2 } };
+    let effort = if quick { Effort { rounds: 3, seconds: 0.4 } } else { Effort { rounds: 5, seconds: 1.0 } };
     let (names, who) = match words.iter().position(|word| *word == "--only") {
         Some(at) => (&words[..at], &words[at + 1..]),
         None => (words, &[][..]),

@@ -104,10 +104,11 @@ impl Work {
         let once = Effort { rounds: 1, ..effort };
         // Ten thousand readers take longer to come than to be served.
         let few = Effort { rounds: effort.rounds.min(3), ..effort };
+        let fewest = Effort { rounds: effort.rounds.min(2), ..effort };
         match self {
             Work::Broadcast(wire, 10_000..) => (wire, few),
             Work::Polls(10_000..) => (Wire::Poll, few),
-            Work::Steady(wire, ..) => (wire, few),
+            Work::Steady(wire, ..) => (wire, fewest),
             Work::Broadcast(wire, _) | Work::Burst(wire, _) => (wire, effort),
             Work::Polls(_) => (Wire::Poll, effort),
             Work::Talk(Kind::Echo, _) => (Wire::Echo, effort),
@@ -116,7 +117,7 @@ impl Work {
             Work::Idle(wire, _) => (wire, once),
             Work::Start => (Wire::WebSocket, once),
             Work::Stuck(_) | Work::SmallRoom(_) => (Wire::WebSocket, once),
-            Work::Growth => (Wire::WebSocket, few),
+            Work::Growth => (Wire::WebSocket, fewest),
         }
     }
 
