@@ -4,7 +4,7 @@
 //! The model does not know when something is evicted. It knows the promise: each reader is told every
 //! message once and in order, or a gap over messages that are all gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use encke::hub::{
@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::Choices;
 
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "@f"];
+const GONE: &[u8] = b"\"gone\"";
 const USERS: [&str; 4] = ["ann", "bob", "cyd", "dan"];
 
 /// Channels, readers and keys under bounds so narrow that all of them are met.
@@ -82,6 +83,8 @@ struct Model<'a> {
     now: u64,
     /// The numbers of all messages ever published, presences aside.
     published: BTreeMap<&'static str, Vec<u64>>,
+    /// Those of them that say [`GONE`] since.
+    redacted: BTreeSet<u64>,
     readers: Vec<Watched>,
 }
 
@@ -105,6 +108,7 @@ impl<'a> Model<'a> {
             hub: Hub::new(0x0bad_cafe, bounds),
             now: 0,
             published: NAMES.map(|name| (name, Vec::new())).into(),
+            redacted: BTreeSet::new(),
             readers: Vec::new(),
         }
     }
@@ -126,6 +130,8 @@ impl<'a> Model<'a> {
             94..96 => self.age(),
             96 => _ = self.hub.clear(self.choices.pick(&NAMES)),
             97 => self.announce(),
+            98 if self.choices.below(2) == 0 => self.shed(),
+            98 => self.redact(),
             _ => _ = self.hub.sweep(self.choices.below(4)),
         }
         self.hub.audit();
@@ -152,6 +158,27 @@ impl<'a> Model<'a> {
             }
             Ok(published) => self.note(name, published.seq),
             Err(refusal) => assert_eq!(refusal, Refusal::TooManyKeys),
+        }
+    }
+
+    /// Memory is short: history goes down to what is asked for, or to what is being handed out.
+    fn shed(&mut self) {
+        let (before, bytes) = (self.hub.bytes(), self.choices.below(6_000));
+        self.hub.shed(bytes);
+        assert!(self.hub.bytes() <= before);
+        assert!(self.hub.bytes() <= bytes.max(before) && (before > bytes || self.hub.bytes() == before));
+        assert!(self.hub.bytes() <= bytes || self.hub.has_due(), "{} is kept of {before}", self.hub.bytes());
+    }
+
+    /// A message that is kept says something else from now on, one that is not kept says nothing.
+    fn redact(&mut self) {
+        let name = self.choices.pick(&NAMES);
+        let known = &self.published[name];
+        let Some(&seq) = known.get(known.len().saturating_sub(1 + self.choices.below(12))) else { return };
+        let is_kept = self.hub.history(name, None, usize::MAX).iter().any(|message| message.seq() == seq);
+        assert_eq!(self.hub.redact(name, seq, GONE), Ok(is_kept));
+        if is_kept {
+            self.redacted.insert(seq);
         }
     }
 
@@ -376,6 +403,7 @@ impl<'a> Model<'a> {
 
     fn hear(&mut self, at: usize, message: &Message) {
         let json = String::from_utf8_lossy(message.json()).into_owned();
+        assert_eq!(json.contains("\"gone\""), self.redacted.contains(&message.seq()), "{json}");
         let name = json.split("\"ch\":\"").nth(1).and_then(|s| s.split('"').next());
         let name = name.expect("a channel");
         let missed = self.untold(at, name, message.seq() - 1);
