@@ -65,7 +65,7 @@ impl App for Echo {
 }
 
 /// A scene, one line a doing: a digit says which peer, a letter what it does, the rest with what. `$s` and
-/// `$c` stand for the sid and the cursor that any peer heard last.
+/// `$c` stand for the sid and the cursor that any peer heard last, `$i` for the id, of a message or a picture.
 ///
 /// ```text
 /// 0u/ws?ch=a           opens a WebSocket; U: one that may compress
@@ -116,12 +116,19 @@ fn of_kind(config: Config, kind: &[u8]) -> Config {
     let proxies = is(b'p').then(|| Network::parse("127.0.0.0/8").expect("a network"));
     Config {
         limits: if is(b'q') { Limits::Strict } else { Limits::Normal },
-        memory: if is(b'm') { 60_000 } else { config.memory },
+        memory: if is(b'm') { at_rest(&config) + 12_000 } else { config.memory },
         trusted_proxies: proxies.into_iter().collect(),
         proxy_protocol: is(b'p'),
         publish_key: is(b'k').then(|| "key".to_owned()),
         ..config
     }
+}
+
+/// Bytes that such a server holds before anybody has come.
+fn at_rest(config: &Config) -> usize {
+    let mut stage = Stage::new(config.clone(), Box::new(Chat::new()));
+    stage.rest();
+    stage.server.pressure(stage.reactor.links()).held
 }
 
 fn play(mut stage: Stage, input: &[u8]) {
@@ -308,6 +315,7 @@ struct Stage {
     server: Server,
     sid: String,
     cursor: String,
+    id: String,
 }
 
 impl Stage {
@@ -318,7 +326,13 @@ impl Stage {
             bytes.fill(count);
         };
         let server = Server::new(config, app, Box::new(entropy));
-        Stage { reactor: Reactor::new(Memory::default()), server, sid: String::new(), cursor: String::new() }
+        Stage {
+            reactor: Reactor::new(Memory::default()),
+            server,
+            sid: String::new(),
+            cursor: String::new(),
+            id: String::new(),
+        }
     }
 
     /// Turns until there is nothing left to do but to wait.
@@ -349,12 +363,15 @@ impl Stage {
         if let Some(sid) = last("\"sid\":\"") {
             self.sid = sid;
         }
+        if let Some(id) = last("\"id\":\"") {
+            self.id = id;
+        }
         if let Some(cursor) = last("\"cursor\":\"") {
             self.cursor = cursor;
         }
     }
 
     fn fill_in(&self, text: &str) -> String {
-        text.replace("$s", &self.sid).replace("$c", &self.cursor)
+        text.replace("$s", &self.sid).replace("$c", &self.cursor).replace("$i", &self.id)
     }
 }
