@@ -114,7 +114,7 @@ impl Sentence {
 
     /// Whether it held all the time in between.
     fn holds(&self, from: u64, to: u64) -> bool {
-        self.must.is_some_and(|(since, until)| since < from && to <= until)
+        self.must.is_some_and(|(since, until)| since < from && to < until)
     }
 }
 
@@ -691,8 +691,8 @@ impl Scene {
     fn check_speaker(&self, nonce: usize) {
         let attempt = &self.model.attempts[nonce];
         let speaker = self.people.iter().find(|person| attempt.is_from(&Author::User(person.nick.clone())));
-        let is_muted = speaker.is_some_and(|person| person.muted.holds(attempt.at, self.now()));
-        assert!(!is_muted, "a silenced person speaks: {attempt:?}");
+        let silenced = speaker.map(|person| person.muted).filter(|muted| muted.holds(attempt.at, self.now()));
+        assert!(silenced.is_none(), "a silenced person speaks: {silenced:?} {attempt:?}");
     }
 
     /// Somebody's message was refused, as if its author were silenced: somebody must have asked for that.
