@@ -305,7 +305,7 @@ impl Scene {
             self.model.shed.push(at);
         }
         // What is handed out in this very turn stays.
-        let is_empty = before.log_bytes.min(now.log_bytes) == 0 || now.log_bytes > before.log_bytes;
+        let is_empty = before.log_bytes == 0 || now.log_bytes != before.log_bytes;
         let is_first = now.ended == before.ended || is_shed || is_empty;
         assert!(is_first, "somebody is ended before any history is given up: {before:?} {now:?}");
         // What came and was given up in the same turn was held in between.
