@@ -16,6 +16,9 @@ use super::{Choices, agreed};
 /// Bytes of a message here: few, so that the bound is met.
 const MESSAGE_BYTES_MAX: usize = 2000;
 
+/// Bytes of all messages of a long life together.
+const LIFE_BYTES_MAX: usize = 256 * 1024;
+
 /// How far back an octet may point.
 const WINDOW: usize = 1 << 15;
 
@@ -53,6 +56,45 @@ pub fn deflate(input: &[u8]) {
     assert_eq!(Inflater::default().inflate(&frame[used..], payload.len()).as_ref(), Ok(&payload));
     let too_little = Inflater::default().inflate(&frame[used..], payload.len() - 1);
     assert_eq!(too_little, Err(Offence::TooBig));
+}
+
+/// One compressor and one decompressor serve message after message for as long as the program runs. Nothing of
+/// a message, and nothing of one that could not be read or did not shrink, is left for the next.
+pub fn deflate_long(input: &[u8]) {
+    let mut choices = Choices::new(input);
+    let (mut deflater, mut inflater) = (Deflater::default(), Inflater::default());
+    let mut bytes = 0;
+    while !choices.is_empty() && bytes < LIFE_BYTES_MAX {
+        if choices.below(8) == 0 {
+            let garbage = choices.bytes();
+            let found = inflater.inflate(garbage, MESSAGE_BYTES_MAX);
+            assert_eq!(found, Inflater::default().inflate(garbage, MESSAGE_BYTES_MAX));
+            continue;
+        }
+        let (window, octets) = choices.pick(&[(Window::Full, WINDOW), (Window::Narrow, 256)]);
+        let (mut state, spread) = (u32::from(choices.byte()) + 1, choices.byte());
+        let (len, times) = (choices.below(1 << 12), choices.below(1 << 8));
+        for _ in 0..=times {
+            let payload: Vec<u8> = (0..len).map(|_| noise(&mut state) & spread).collect();
+            bytes += len;
+            let Some(frame) = deflater.frame(Opcode::Binary, &payload, window) else { continue };
+            let (_, used) = FrameHeader::parse(&frame).expect("legal").expect("whole");
+            assert_eq!(inflate(&frame[used..], octets).as_ref(), Ok(&payload));
+            assert_eq!(inflater.inflate(&frame[used..], len).as_ref(), Ok(&payload));
+            if bytes >= LIFE_BYTES_MAX {
+                assert_eq!(Deflater::default().frame(Opcode::Binary, &payload, window), Some(frame));
+                break;
+            }
+        }
+    }
+}
+
+/// The next octet of a row in which nothing repeats (Marsaglia's xorshift).
+fn noise(state: &mut u32) -> u8 {
+    *state ^= *state << 13;
+    *state ^= *state >> 17;
+    *state ^= *state << 5;
+    *state as u8
 }
 
 /// Compressed messages in any fragments between others are heard as they were said; what was never agreed on is

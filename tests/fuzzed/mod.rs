@@ -37,7 +37,7 @@ mod ws;
 pub use self::account::account;
 pub use self::chat::{nick, picture};
 pub use self::choices::Choices;
-pub use self::deflate::{deflate, extensions, proxy, ws_deflated};
+pub use self::deflate::{deflate, deflate_long, extensions, proxy, ws_deflated};
 pub use self::http::{chunked, handshake, http_head, response, target};
 pub use self::hub::{hub, message};
 pub use self::peers::{forwarded, params, quota};
@@ -61,6 +61,7 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("ws_talk", ws_talk),
     ("ws_deflated", ws_deflated),
     ("deflate", deflate),
+    ("deflate_long", deflate_long),
     ("extensions", extensions),
     ("proxy", proxy),
     ("json", json),
