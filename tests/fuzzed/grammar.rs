@@ -89,7 +89,9 @@ fn framing(is_old: bool, lines: &Lines<'_>) -> Option<Framing> {
         ([], []) => Some(Framing::None),
         ([length], []) => {
             let is_number = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
-            let number = str::from_utf8(length).ok().filter(|_| is_number)?;
+            // The grammar takes zeros in front, which the program refuses on purpose.
+            let is_plain = length.len() == 1 || !length.starts_with(b"0");
+            let number = str::from_utf8(length).ok().filter(|_| is_number && is_plain)?;
             number.parse().ok().map(Framing::Length)
         }
         ([], [coding]) if coding.eq_ignore_ascii_case(b"chunked") && !is_old => Some(Framing::Chunked),
