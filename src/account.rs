@@ -81,6 +81,12 @@ impl Image {
         self.0.len() + 2 * size_of::<usize>() + ALLOCATION_BYTES
     }
 
+    /// What of it falls to each that holds it: all of them together hold what it counts for.
+    #[must_use]
+    pub fn share(&self) -> usize {
+        self.cost() / Rc::strong_count(&self.0)
+    }
+
     /// Where its bytes are: the same for all that share them.
     #[must_use]
     pub fn as_ptr(&self) -> *const u8 {

@@ -424,6 +424,10 @@ pub const MEMORY_MIN: usize = 16 * 1024 * 1024;
 /// connected.
 pub const MEMORY_LOG_SHARE: usize = 2;
 
+/// The part of the budget, one of so many, that history keeps until there is nothing else left to give up: or
+/// whoever holds enough of the rest could make the server forget everything that was said.
+pub const MEMORY_RESERVE_SHARE: usize = 16;
+
 /// The part of the budget below its end at which history begins to be given up, one of so many.
 pub const MEMORY_HIGH_SHARE: usize = 8;
 
@@ -437,11 +441,19 @@ pub const MEMORY_STEP_SHARE: usize = 64;
 /// Bytes held for one connection below which it is not worth ending it to get them back.
 pub const MEMORY_HEAVY_MIN: usize = 1024;
 
+/// Bytes that a client without a connection holds alone, in subscriptions, below which it is not worth ending
+/// it to get them back.
+pub const MEMORY_ABSENT_MIN: usize = 128;
+
+/// Subscriptions of one reader that are weighed; of one with more, some that stand for all.
+pub const MEMORY_WEIGHED_MAX: usize = 16;
+
 /// Milliseconds between two fruitless searches for what to give up, unless that much was charged in between.
 pub const MEMORY_SEARCH_MS: u64 = 1_000;
 
 const _: () = assert!(MEMORY_STEP_SHARE > MEMORY_FULL_SHARE && MEMORY_FULL_SHARE > MEMORY_HIGH_SHARE);
 const _: () = assert!(LOG_BYTES_MAX <= MEMORY_DEFAULT / MEMORY_LOG_SHARE);
+const _: () = assert!(MEMORY_RESERVE_SHARE > MEMORY_LOG_SHARE);
 // What one read and its answers may take before anyone looks again.
 const _: () = assert!(MEMORY_MIN / MEMORY_FULL_SHARE >= READ_BUFFER_BYTES);
 

@@ -611,6 +611,122 @@ fn storm_of_connections() {
 }
 
 #[test]
+fn storm_of_resets() {
+    let server = serve(|_| {});
+    let mut reader = Reader::open(&server, Way::WebSocket, "ch=a");
+    let poll = "GET /poll?ch=a&since=00000000-0&wait=60 HTTP/1.1\r\nHost: a\r\n\r\n";
+    let stream = "GET /sse?ch=a HTTP/1.1\r\nHost: a\r\n\r\n";
+    let body = "POST /publish/a HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n1";
+    let upgrade = format!("GET /ws?ch=a HTTP/1.1\r\nHost: a\r\n{UPGRADE}\r\n");
+    for bytes in
+        ["", "GET / HT", body, poll, stream, &upgrade, "\0\u{1}", "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"]
+    {
+        for number in 0..150 {
+            let mut storm = server.connect();
+            storm.reset_on_drop();
+            storm.try_send(bytes);
+            if number % 3 == 0 {
+                // Some are there for a while, so that the server has begun to answer them.
+                server.settle();
+            }
+        }
+        let id = server.publish("a", "1");
+        while reader.event()["id"] != id {}
+    }
+    assert_eq!(server.get("/healthz").status, 200);
+}
+
+#[test]
+fn garbage_behind_a_good_request() {
+    let server = serve(|_| {});
+    let good = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(limits::TARGET_BYTES_MAX));
+    for (garbage, status) in [
+        ("\0\0\0\0\r\n\r\n", 400),
+        ("\u{16}\u{3}\u{1}\u{2}\r\n\r\n", 400),
+        ("SSH-2.0-x\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        ("GET / HTTP/9.9\r\nHost: a\r\n\r\n", 505),
+        (&long, 414),
+    ] {
+        let mut client = server.connect();
+        // All of it in one write, and behind it what must never be taken for a request.
+        client.send([good, good, garbage, good].concat());
+        for _ in 0..2 {
+            assert_eq!(client.response().status, 200, "{garbage:?}");
+        }
+        let refusal = client.response();
+        assert_eq!(refusal.status, status, "{garbage:?}");
+        assert_eq!(refusal.header("connection"), Some("close"), "{garbage:?}");
+        client.expect_end();
+    }
+    // Behind a poll that waits it is not even looked at.
+    let mut client = server.connect();
+    let cursor = client.get("/poll?ch=a").json()["cursor"].clone();
+    let target = format!("/poll?ch=a&wait=60&since={}", cursor.as_str().expect("a cursor"));
+    client.request("GET", &target, "", b"");
+    client.send("\0\0\r\n\r\n");
+    server.settle();
+    server.publish("a", "1");
+    assert_eq!(client.response().json()["events"][0]["data"], 1);
+    assert_eq!(client.response().status, 400);
+    client.expect_end();
+}
+
+#[test]
+fn flood_of_unanswered_polls() {
+    let server = serve(|config| (config.limits, config.connections) = (Limits::Strict, 1_000));
+    server.world.freeze();
+    let mut one = Client::connect_from(server.address, 2);
+    let cursor = one.get("/poll?ch=a").json()["cursor"].clone();
+    let path = format!("/poll?ch=a&wait=60&since={}", cursor.as_str().expect("a cursor"));
+    let mut flood = vec![one];
+    while flood.len() < limits::PER_ADDRESS_MIN {
+        flood.push(Client::connect_from(server.address, 2));
+    }
+    for client in &mut flood {
+        // Ahead of the answer any number may be asked for; one waits.
+        (0..3).for_each(|_| client.request("GET", &path, "", b""));
+    }
+    server.settle();
+    let response = Client::connect_from(server.address, 2).response();
+    assert_eq!((response.status, &*response.code()), (429, "too_many_connections"));
+    assert_eq!(server.counter("encke_readers{transport=\"poll\"}"), limits::PER_ADDRESS_MIN as u64);
+    let mut other = Reader::open(&server, Way::Poll, "ch=a");
+    other.ask();
+    server.settle();
+    server.publish("a", "1");
+    assert_eq!(other.message(), 1, "others are told at once");
+    for client in &mut flood {
+        // All that were asked for before are behind now.
+        (0..3).for_each(|_| assert_eq!(client.response().json()["events"][0]["data"], 1));
+    }
+}
+
+#[test]
+fn a_hundred_thousand_channels_of_one_peer() {
+    const CHANNELS: usize = 5_000;
+    let server = serve(|config| config.bounds.channels = CHANNELS);
+    let mut reader = Reader::open(&server, Way::WebSocket, "ch=read");
+    server.publish("kept", "1");
+    let mut peer = server.connect();
+    for batch in 0..100_000 / limits::BATCH_LINES_MAX {
+        let line = |number: usize| format!("{{\"ch\":\"c{batch}-{number}\",\"data\":1}}\n");
+        let lines: String = (0..limits::BATCH_LINES_MAX).map(line).collect();
+        let answers = peer.post("/publish", lines).json();
+        let answers = answers.as_array().expect("answers");
+        let refused = answers.iter().find(|answer| answer["ok"] != true);
+        assert_eq!(refused, None, "each takes the place of an older one");
+        assert!(server.counter("encke_channels") <= CHANNELS as u64);
+    }
+    server.publish("read", "2");
+    assert_eq!(reader.message(), 2, "what is read stays");
+    let lost = Reader::open(&server, Way::Poll, "ch=kept&last=1").welcome;
+    assert_eq!(lost["events"], json!([]), "what nobody reads made room");
+}
+
+#[test]
 fn flood_of_clients() {
     let server = strict();
     let mut flood = server.connect();

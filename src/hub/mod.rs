@@ -232,6 +232,8 @@ pub struct Hub {
     wall: u64,
     log: Log,
     channels: Slab<Channel>,
+    /// Slots of channels that were ever taken: the table may have room for twice as many.
+    slots: usize,
     /// For look-up only: its order is not the same from run to run.
     names: HashMap<Rc<str>, u32>,
     readers: Slab<Reader>,
@@ -263,6 +265,7 @@ impl Hub {
             wall: 0,
             log: Log::new(epoch),
             channels: Slab::new(),
+            slots: 0,
             names: HashMap::new(),
             readers: Slab::new(),
             dirty: VecDeque::new(),

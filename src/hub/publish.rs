@@ -107,7 +107,7 @@ impl Hub {
         let now = self.now;
         let before = self.channels.len();
         self.keys.expire(now, budget);
-        for _ in 0..budget.min(self.channels.capacity()) {
+        for _ in 0..budget.min(self.slots) {
             let id = self.turn_hand();
             if self.channels.contains(id) {
                 self.change(id, |ring, bounds| ring.expire(bounds, now));
@@ -140,6 +140,7 @@ impl Hub {
         let channel = Channel::new(name.clone(), own, self.tombs.forgotten());
         let id = self.channels.insert(channel);
         self.names.insert(name, number(id));
+        self.slots = self.slots.max(id + 1);
         Ok(id)
     }
 
@@ -149,7 +150,7 @@ impl Hub {
     /// for as long as messages are kept.
     fn drop_unread(&mut self) -> bool {
         let mut silent: Option<(bool, u64, usize)> = None;
-        for _ in 0..UNREAD_LOOKS.min(self.channels.capacity()) {
+        for _ in 0..UNREAD_LOOKS.min(self.slots) {
             let id = self.turn_hand();
             if let Some(channel) = self.channels.get(id).filter(|channel| channel.is_unread()) {
                 let candidate = (channel.ring.messages() > 0, channel.ring.latest(), id);
@@ -169,7 +170,7 @@ impl Hub {
         !self.channels.is_empty() || !self.keys.is_empty()
     }
 
-    fn drop_channel(&mut self, id: usize) {
+    pub(super) fn drop_channel(&mut self, id: usize) {
         // Presences may be left, and count.
         self.change(id, |ring, _| ring.clear());
         let channel = self.channels.remove(id);
@@ -198,7 +199,7 @@ impl Hub {
     /// published to keeps that message.
     fn make_room(&mut self, newest: usize) {
         let mut fruitless = 0;
-        while self.bytes > self.bounds.log_bytes && fruitless <= self.channels.capacity() {
+        while self.bytes > self.bounds.log_bytes && fruitless <= self.slots {
             let id = self.turn_hand();
             let spared = usize::from(id == newest);
             let shed = self.channels.contains(id) && self.change(id, |ring, _| ring.shed(spared));
@@ -212,7 +213,7 @@ impl Hub {
     pub fn shed(&mut self, bytes: usize) {
         for spared in [1, 0] {
             let mut fruitless = 0;
-            while self.bytes > bytes && fruitless <= self.channels.capacity() {
+            while self.bytes > bytes && fruitless <= self.slots {
                 let id = self.turn_hand();
                 let is_quiet = self.channels.get(id).is_some_and(|channel| !channel.pass.queued);
                 let shed = is_quiet && self.change(id, |ring, _| ring.shed(spared));
@@ -226,7 +227,7 @@ impl Hub {
 
     fn turn_hand(&mut self) -> usize {
         let id = self.hand;
-        self.hand = (id + 1) % self.channels.capacity().max(1);
+        self.hand = (id + 1) % self.slots.max(1);
         id
     }
 
@@ -329,6 +330,18 @@ mod tests {
         hub.take(reader, usize::MAX, &mut items);
         assert!(matches!(items[..], [Item::Gap { seq: 1, .. }]), "what it kept is told as a gap");
         hub.audit();
+    }
+
+    #[test]
+    fn room_is_found_however_much_the_table_could_hold() {
+        // A table grows by doubling: a bound just above a power of two leaves half of it empty for ever.
+        const CHANNELS: usize = 4 * UNREAD_LOOKS + 1;
+        let mut hub = Hub::new(1, Bounds { channels: CHANNELS, ..Bounds::default() });
+        for number in 0..4 * CHANNELS {
+            assert!(hub.publish(&number.to_string(), None, b"1").is_ok(), "channel {number}");
+        }
+        hub.audit();
+        assert_eq!(hub.channels().count(), CHANNELS);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use std::rc::Rc;
 use super::channel::Subscriber;
 use super::{ChannelId, Hub, ReaderId, Refusal, Start, number};
 use crate::account::{self, ALLOCATION_BYTES, Part};
+use crate::limits::MEMORY_WEIGHED_MAX;
 
 /// One channel of a reader.
 #[derive(Clone, Copy, Debug)]
@@ -141,6 +142,32 @@ impl Hub {
             self.detach(reader, last);
         }
         self.readers.remove(reader.index());
+    }
+
+    /// The same where memory is short: channels that keep nothing and that nobody else reads go with it, and
+    /// not only when they are swept.
+    pub fn evict(&mut self, reader: ReaderId) {
+        let channels: Vec<ChannelId> = self.subscriptions(reader).collect();
+        self.leave(reader);
+        for id in channels {
+            if self.channels[id.index()].is_idle() {
+                self.drop_channel(id.index());
+            }
+        }
+    }
+
+    /// What the end of a reader would free: its own bytes, and its share of those of the channels that it
+    /// reads. Of many channels only some are looked at.
+    #[must_use]
+    pub fn weight(&self, reader: ReaderId) -> usize {
+        let reader = self.reader(reader);
+        let list = reader.subscriptions.as_slice();
+        let step = list.len().div_ceil(MEMORY_WEIGHED_MAX).max(1);
+        let share = |subscription: &Subscription| {
+            let channel = &self.channels[subscription.channel as usize];
+            channel.held() / channel.subscribers.len().max(1)
+        };
+        reader.held() + step * list.iter().step_by(step).map(share).sum::<usize>()
     }
 
     /// Subscribes to the channel `name`, which is opened if need be, or moves to `start` where it is
@@ -310,6 +337,30 @@ mod tests {
             assert_eq!(matches!(list, Subscriptions::One(_)), left == 1);
         }
         assert!(matches!(hub.reader(reader).subscriptions, Subscriptions::None));
+    }
+
+    #[test]
+    fn readers_weigh_what_their_end_frees() {
+        let mut hub = Hub::new(1, Bounds::default());
+        let ids: Vec<ReaderId> = (0..10).map(|_| hub.join().expect("joined")).collect();
+        for (number, reader) in ids.iter().enumerate() {
+            for place in 0..MEMORY_WEIGHED_MAX * 5 / 2 {
+                let name = if number < 9 { format!("all-{place:02}") } else { format!("one-{place:02}") };
+                hub.subscribe(*reader, &name, Start::Now).expect("subscribed");
+            }
+        }
+        let (alone, shared) = (hub.weight(ids[9]), hub.weight(ids[0]));
+        assert!(shared < alone * 2 / 3, "{shared} beside {alone}");
+        let before = account::held(Part::Channels);
+        hub.evict(ids[9]);
+        hub.audit();
+        let freed = before - account::held(Part::Channels);
+        assert!(alone.abs_diff(freed) < freed / 4, "{alone} for {freed}");
+        hub.publish("all-00", None, b"1").expect("published");
+        while hub.next_due().is_some() {}
+        ids[..9].iter().for_each(|reader| hub.evict(*reader));
+        hub.audit();
+        assert_eq!(hub.channels().count(), 1, "what keeps a message stays");
     }
 
     #[test]

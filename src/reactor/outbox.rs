@@ -106,6 +106,12 @@ impl Outbox {
         })
     }
 
+    /// What the end of the connection would free: what only it holds, and its share of what others hold too.
+    /// As slow as it has chunks.
+    pub fn weight(&self) -> usize {
+        self.held() + self.images().map(Image::share).sum::<usize>()
+    }
+
     /// Drops all that waits.
     pub fn clear(&mut self) {
         *self = Outbox::default();
@@ -212,6 +218,19 @@ mod tests {
         outbox.push(Chunk::Owned(vec![0; 10]));
         drop(outbox);
         assert_eq!(account::held(Part::Outboxes), 0);
+    }
+
+    #[test]
+    fn shared_chunks_weigh_what_falls_to_each() {
+        let image = Image::from(vec![0; 10_000]);
+        let mut boxes: Vec<Outbox> = (0..10).map(|_| Outbox::default()).collect();
+        boxes.iter_mut().for_each(|outbox| outbox.push(Chunk::Shared(image.clone())));
+        drop(image);
+        let all = account::held(Part::Images);
+        let weight: usize = boxes.iter().map(Outbox::weight).sum();
+        assert!((all - 10..=all).contains(&weight), "{weight} of {all}");
+        boxes.truncate(1);
+        assert_eq!(boxes[0].weight(), all, "the last one holds it alone");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! A connection's share of a turn: who has spent it goes on in a later one, behind all others.
 //!
 //! It knows no bytes, only that somebody has done enough. What is read has a budget of its own, which the
-//! loop keeps; this is for work that a few bytes can ask for, as compressed messages do.
+//! loop keeps; this is for work that a few bytes can ask for, as compressed messages do. And its share of the
+//! memory that it is a burden to.
 //!
 //! ```text
 //!   on_read, on_drain ──► too much ── yield_turn ──► yielded ── next turn, some of them ──► on_drain
@@ -25,6 +26,11 @@ impl Links {
     /// Whether it has left the rest to a later turn.
     pub fn has_yielded(&self, id: ConnId) -> bool {
         self.peek(id).is_some_and(|link| link.in_yielded)
+    }
+
+    /// What the end of the connection would free of what waits to be written for it.
+    pub fn weight(&self, id: ConnId) -> usize {
+        self.peek(id).map_or(0, |link| link.outbox.weight())
     }
 
     /// Takes note of work that costs as much as reading so many bytes: the budget of a turn is for both.

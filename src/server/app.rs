@@ -256,9 +256,9 @@ impl Ctx<'_> {
     /// Makes a client read a channel from now on.
     ///
     /// # Errors
-    /// The channel's name is bad, or there are too many channels or subscriptions.
+    /// The channel's name is bad, there are too many channels or subscriptions, or no memory for one more.
     pub fn subscribe(&mut self, client: ClientId, channel: &str) -> Result<(), Refusal> {
-        self.hall.subscribe(client, channel)
+        self.hall.subscribe(self.links, client, channel)
     }
 
     /// Makes a client read a channel no more.

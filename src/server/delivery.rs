@@ -76,18 +76,18 @@ impl Runs {
 }
 
 impl Hall {
-    /// Serves one reader of what was published.
-    pub(super) fn serve(&mut self, links: &mut Links, due: Due) {
-        let Some((client, held)) = self.clients.at(due.reader.slot()) else { return };
+    /// Serves one reader of what was published. Whether that took what nobody else may need.
+    pub(super) fn serve(&mut self, links: &mut Links, due: Due) -> bool {
+        let Some((client, held)) = self.clients.at(due.reader.slot()) else { return false };
         // A client without a connection takes what it missed when it comes back.
-        let (Some(id), transport) = (held.conn(), held.transport) else { return };
+        let (Some(id), transport) = (held.conn(), held.transport) else { return false };
         if transport.is_poll() {
             self.answer_poll(links, id);
-            return;
+            return true;
         }
         let Some(offer) = links.offer(id, HIGH_WATER_BYTES) else {
             links.want_drain(id);
-            return;
+            return false;
         };
         match due.run {
             Some(run) if self.hub.advance(due.reader, due.channel, run.0, run.1) => {
@@ -95,8 +95,12 @@ impl Hall {
                 if self.hub.is_behind(due.reader) {
                     links.want_drain(id);
                 }
+                false
             }
-            _ => self.pump(links, client),
+            _ => {
+                self.pump(links, client);
+                true
+            }
         }
     }
 
@@ -132,8 +136,6 @@ impl Hall {
             links.want_drain(id);
             return;
         }
-        // Who is behind may need images that nobody else does.
-        self.relieve(links);
         // Those who fell behind together catch up together, and what they are told is made and held once.
         if let Some((channel, run)) = self.hub.next_run(reader)
             && self.hub.advance(reader, channel, run.0, run.1)

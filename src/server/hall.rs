@@ -153,6 +153,9 @@ impl Hall {
     pub(super) fn answer(&mut self, links: &mut Links, id: ConnId, reply: &Reply, response: Response) {
         // Who has shut his side sends no further request, and waits for the end of the last answer.
         let keep_alive = reply.keep_alive && !links.is_half_closed(id) && !links.is_stopping();
+        // What is made to be sent counts as what was read does: others have their turn, and what was made
+        // goes out, before more is made.
+        links.spend(response.body().len() as u64);
         let mut out = Vec::with_capacity(256 + response.body().len().min(BODY_COPIED_BYTES_MAX));
         let (response, emit) = self.framed(reply, keep_alive, Length::Known, response);
         let body = response.emit_apart(&emit, &mut out);
@@ -262,8 +265,8 @@ impl Hall {
     }
 
     /// The client of a connection.
-    pub(super) fn client_of(&mut self, id: ConnId) -> Option<ClientId> {
-        let slot = self.session(id).client()?;
+    pub(super) fn client_of(&self, id: ConnId) -> Option<ClientId> {
+        let slot = self.sessions[id.slot()].client()?;
         let (client, held) = self.clients.at(slot)?;
         (held.conn() == Some(id)).then_some(client)
     }
@@ -392,7 +395,13 @@ impl Hall {
         }
     }
 
-    pub(super) fn subscribe(&mut self, client: ClientId, channel: &str) -> Result<(), Refusal> {
+    pub(super) fn subscribe(
+        &mut self,
+        links: &Links,
+        client: ClientId,
+        channel: &str,
+    ) -> Result<(), Refusal> {
+        self.admit_channel(links, client, channel)?;
         if let Some(reader) = self.reader(client) {
             self.hub.subscribe(reader, channel, Start::Now)?;
         }

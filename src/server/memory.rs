@@ -5,17 +5,21 @@
 //! ```text
 //!   0 ───────────────────────────────────────────── high (7/8) ──── full (15/16) ── budget
 //!                                                     │                │
-//!   1  history is given up, the oldest first ◄────────┤                │
+//!   1  history is given up, the oldest first, but for │                │
+//!      a reserve (1/16) ◄─────────────────────────────┤                │
 //!   2  the application gives up what it can miss ◄────┤                │
-//!   3  clients without a connection are ended, those  │                │
-//!      with most subscriptions first ◄────────────────┤                │
-//!   4  connections for which most is held are ended ◄─┘                │
-//!      (readers that are behind, what is not whole), the heaviest first│
-//!   5  newcomers are answered 503, and what would grow is refused ◄────┘
+//!   3  clients without a connection are ended that    │                │
+//!      hold most in subscriptions ◄───────────────────┤                │
+//!   4  connections for which most is held are ended:  │                │
+//!      readers that are behind, what is not whole,    │                │
+//!      many subscriptions; the heaviest first ◄───────┤                │
+//!   5  what is left of history ◄──────────────────────┘                │
+//!   6  newcomers are answered 503, and what would grow is refused ◄────┘
 //! ```
 //!
 //! Each step is taken when the one before it has nothing left to give. A reader that keeps up, or is merely
-//! silent, holds next to nothing and is never ended for it.
+//! silent, holds next to nothing and is never ended for it. What many hold together weighs with each of them
+//! what falls to it, so that a crowd which waits for the same bytes is not taken for as many culprits.
 //!
 //! Between two looks a connection can take one read and the answers to it; that, and what an allocator needs
 //! beside what it gives, is by how much the program may be larger than its budget.
@@ -29,8 +33,8 @@ use super::refusal::Refusal;
 use super::session::{Reply, Session, Stage};
 use crate::account::{self, Part};
 use crate::limits::{
-    MEMORY_FULL_SHARE, MEMORY_HEAVY_MIN, MEMORY_HIGH_SHARE, MEMORY_LOG_SHARE, MEMORY_SEARCH_MS,
-    MEMORY_STEP_SHARE, RETRY_MS_MAX,
+    MEMORY_ABSENT_MIN, MEMORY_FULL_SHARE, MEMORY_HEAVY_MIN, MEMORY_HIGH_SHARE, MEMORY_LOG_SHARE,
+    MEMORY_RESERVE_SHARE, MEMORY_SEARCH_MS, MEMORY_STEP_SHARE, RETRY_MS_MAX,
 };
 use crate::reactor::{ConnId, Instant, Links, Why};
 use crate::wire::ws;
@@ -90,14 +94,6 @@ impl Hall {
         self.memory(links) > self.full()
     }
 
-    /// Gives way, if it has to and without the application: see the top of this file.
-    pub(super) fn relieve(&mut self, links: &mut Links) {
-        if self.must_relieve(links) {
-            self.give_up_history(links);
-            self.give_up_clients(links);
-        }
-    }
-
     fn must_relieve(&mut self, links: &Links) -> bool {
         let held = self.memory(links);
         self.hub.set_full(held > self.full());
@@ -113,9 +109,11 @@ impl Hall {
         if excess == 0 { 0 } else { excess + self.step() }
     }
 
-    fn give_up_history(&mut self, links: &Links) {
+    /// Gives up history down to a reserve, or to nothing.
+    fn give_up_history(&mut self, links: &Links, reserve: usize) {
         let before = self.hub.bytes();
-        self.hub.shed(before.saturating_sub(self.excess(links)));
+        let enough = before.saturating_sub(self.excess(links));
+        self.hub.shed(enough.max(reserve.min(before)));
         self.pressure.history_bytes += (before - self.hub.bytes()) as u64;
     }
 
@@ -126,6 +124,7 @@ impl Hall {
         if self.memory(links) > self.high() {
             self.end_heavy(links);
         }
+        self.give_up_history(links, 0);
         let (held, high) = (self.memory(links), self.high());
         self.hub.set_full(held > self.full());
         self.pressure.search_held = held.max(high) + self.step();
@@ -135,43 +134,49 @@ impl Hall {
         }
     }
 
-    /// Ends clients without a connection, those with most subscriptions first. Each comes back as another
-    /// one, with its cursor.
+    /// Ends clients without a connection, those that hold most first. Each comes back as another one, with
+    /// its cursor.
     fn end_absent_readers(&mut self, links: &Links) {
         let absent = self.clients.iter().filter(|(_, client)| client.is_absent());
-        let weigh = |(id, _): (ClientId, &Client)| (self.hub.subscriptions(id.reader()).count(), id);
-        let mut absent: Vec<(usize, ClientId)> = absent.map(weigh).filter(|(count, _)| *count > 1).collect();
+        let weigh = |(id, _): (ClientId, &Client)| (self.hub.weight(id.reader()), id);
+        let mut absent: Vec<(usize, ClientId)> =
+            absent.map(weigh).filter(|(weight, _)| *weight >= MEMORY_ABSENT_MIN).collect();
         absent.sort_unstable();
         let low = self.high() - self.step();
         while self.memory(links) > low
             && let Some((_, client)) = absent.pop()
         {
             self.pressure.ended += 1;
-            self.remove(client);
+            self.evict(client);
+        }
+    }
+
+    /// Ends a client for what it holds, its channels included.
+    fn evict(&mut self, client: ClientId) {
+        if self.clients.remove(client).is_some() {
+            self.hub.evict(client.reader());
+            self.departed.push_back(client);
         }
     }
 
     /// What may be charged between two searches.
-    fn step(&self) -> usize {
+    pub(super) fn step(&self) -> usize {
         self.config.memory / MEMORY_STEP_SHARE
     }
 
-    /// Ends connections for which much is held: in each round those that hold half as much as the last round
-    /// looked for, until enough is free or nobody holds anything worth it.
+    /// Ends connections for which much is held, the heaviest first, until enough is free or nobody holds
+    /// anything worth it.
     fn end_heavy(&mut self, links: &mut Links) {
-        let (high, ended) = (self.high(), self.pressure.ended);
-        let mut least = links.iter_from(0).map(|id| self.weight(links, id)).max().unwrap_or(0) / 2 + 1;
-        let low = high - self.step();
-        while self.memory(links) > low && least >= MEMORY_HEAVY_MIN {
-            let heavy: Vec<ConnId> =
-                links.iter_from(0).filter(|id| self.weight(links, *id) >= least).collect();
-            for id in heavy {
-                if self.memory(links) <= low {
-                    break;
-                }
-                self.end_for_memory(links, id);
-            }
-            least /= 2;
+        let ended = self.pressure.ended;
+        let weighed = links.iter_from(0).map(|id| (self.weight(links, id), id));
+        let mut heavy: Vec<(usize, ConnId)> =
+            weighed.filter(|(weight, _)| *weight >= MEMORY_HEAVY_MIN).collect();
+        heavy.sort_unstable();
+        let low = self.high() - self.step();
+        while self.memory(links) > low
+            && let Some((_, id)) = heavy.pop()
+        {
+            self.end_for_memory(links, id);
         }
         let ended = self.pressure.ended - ended;
         if ended > 0 {
@@ -179,9 +184,12 @@ impl Hall {
         }
     }
 
-    /// What ending a connection may free.
+    /// What ending a connection would free.
     fn weight(&self, links: &Links, id: ConnId) -> usize {
-        links.queued(id) + self.sessions.get(id.slot()).map_or(0, Session::held)
+        let Some(session) = self.sessions.get(id.slot()).filter(|_| links.is_open(id)) else {
+            return links.weight(id);
+        };
+        links.weight(id) + session.held() + self.client_of(id).map_or(0, |id| self.hub.weight(id.reader()))
     }
 
     /// Ends a connection for the memory that it holds. Who is not behind with reading is told why.
@@ -192,11 +200,16 @@ impl Hall {
             links.doom(id, Why::Aborted);
             return;
         }
+        // What it subscribed to outlives the connection, unless its client goes too.
+        let client = self.client_of(id).filter(|id| self.hub.weight(id.reader()) >= MEMORY_HEAVY_MIN);
         if links.queued(id) > 0 {
             self.drop_connection(links, id, Why::Aborted);
-            return;
+        } else if client.is_some() {
+            self.bye(links, id, "no_memory");
+        } else {
+            self.refuse_for_memory(links, id);
         }
-        self.refuse_for_memory(links, id);
+        client.into_iter().for_each(|client| self.evict(client));
     }
 
     /// Refuses what a connection is sending: there is no memory for it.
@@ -221,6 +234,20 @@ impl Hall {
         }
     }
 
+    /// Refuses to have a client read more channels while there is no memory left.
+    ///
+    /// # Errors
+    /// As [`Hall::admit_memory`].
+    pub(super) fn admit_channel(
+        &mut self,
+        links: &Links,
+        client: ClientId,
+        name: &str,
+    ) -> Result<(), Refusal> {
+        let is_known = self.reader(client).is_some_and(|id| self.hub.position_in(id, name).is_some());
+        if is_known { Ok(()) } else { self.admit_memory(links) }
+    }
+
     /// Refuses anything new while there is no memory left.
     ///
     /// # Errors
@@ -241,14 +268,20 @@ impl Server {
         if !self.hall.must_relieve(links) {
             return;
         }
-        self.hall.give_up_history(links);
+        self.hall.give_up_history(links, self.hall.config.memory / MEMORY_RESERVE_SHARE);
         let excess = self.hall.excess(links);
         if excess > 0 {
             self.app.relieve(excess);
             self.hall.pressure.app_held = self.app.held();
         }
         self.hall.give_up_clients(links);
+        self.tell_departures(links);
     }
+}
+
+/// What was made to be sent, whoever holds it.
+pub(super) fn made() -> usize {
+    account::held(Part::Images) + account::held(Part::Outboxes)
 }
 
 fn no_memory() -> Refusal {

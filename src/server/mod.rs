@@ -282,6 +282,8 @@ impl Handler for Server {
             self.feed(links, id, &bytes);
         }
         if let Some(client) = self.hall.client_of(id) {
+            // Who is behind may need images that nobody else does.
+            self.relieve(links);
             self.hall.pump(links, client);
         }
     }
@@ -331,9 +333,13 @@ impl Handler for Server {
     fn on_fan_out(&mut self, links: &mut Links, budget: usize) {
         self.tell_departures(links);
         self.relieve(links);
+        // What was made for some goes out before more is made for others.
+        let enough = memory::made() + self.hall.step();
         for _ in 0..budget {
             let Some(due) = self.hall.hub.next_due() else { break };
-            self.hall.serve(links, due);
+            if self.hall.serve(links, due) && memory::made() > enough {
+                break;
+            }
         }
     }
 

@@ -122,6 +122,9 @@ impl Server {
             self.app.on_return(&mut Ctx { hall: &mut self.hall, links }, client, request)?;
             self.hall.check_present(client)?;
             self.permit(links, client, params)?;
+            for channel in &params.channels {
+                self.hall.admit_channel(links, client, channel)?;
+            }
             if let Some(held) = self.hall.clients.get_mut(client) {
                 held.peer = request.peer;
             }

@@ -151,6 +151,7 @@ impl Server {
         // A second subscribe without a start must not skip what is still under way from the first.
         let is_subscribed = self.hall.hub.position_in(reader, &channel).is_some();
         if !(is_subscribed && position == Position::Now) {
+            self.hall.admit_channel(links, client, &channel)?;
             self.hall.count_channel(links, &channel)?;
             let (start, is_lost) = self.hall.start_of(position);
             let id = self.hall.hub.subscribe(reader, &channel, start)?;

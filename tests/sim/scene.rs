@@ -294,7 +294,8 @@ impl Scene {
         self.check_pressure();
     }
 
-    /// What is held stays near the budget, and nobody is ended for it while there is history to give up.
+    /// What is held stays near the budget, and nobody is ended for it while there is history to give up beyond
+    /// its reserve.
     fn check_pressure(&mut self) {
         let (before, now) = (self.pressure, self.server.pressure(self.reactor.links()));
         let most = self.config.memory + MEMORY_SLACK;
@@ -305,7 +306,8 @@ impl Scene {
             self.model.shed.push(at);
         }
         // What is handed out in this very turn stays.
-        let is_empty = before.log_bytes == 0 || now.log_bytes != before.log_bytes;
+        let reserve = self.config.memory / encke::limits::MEMORY_RESERVE_SHARE;
+        let is_empty = before.log_bytes <= reserve || now.log_bytes != before.log_bytes;
         let is_first = now.ended == before.ended || is_shed || is_empty;
         assert!(is_first, "somebody is ended before any history is given up: {before:?} {now:?}");
         // What came and was given up in the same turn was held in between.
