@@ -213,11 +213,6 @@ impl Hall {
         self.clients.get(client).map(|_| client.reader())
     }
 
-    /// Refuses to go on for a client that the application has ended in a call that was about it.
-    pub(super) fn check_present(&self, client: ClientId) -> Result<(), Refusal> {
-        if self.clients.is_present(client) { Ok(()) } else { Err(Refusal::dismissed()) }
-    }
-
     /// A new client, with a reader of its own.
     pub(super) fn admit(
         &mut self,

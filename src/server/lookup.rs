@@ -10,6 +10,11 @@ use super::refusal::Refusal;
 use crate::hub::{Cursor, Message};
 
 impl Hall {
+    /// Refuses to go on for a client that the application has ended in a call that was about it.
+    pub(super) fn check_present(&self, client: ClientId) -> Result<(), Refusal> {
+        if self.clients.is_present(client) { Ok(()) } else { Err(Refusal::dismissed()) }
+    }
+
     pub(super) fn subscriptions(&self, client: ClientId) -> Vec<String> {
         let Some(reader) = self.reader(client) else { return Vec::new() };
         let channels = self.hub.subscriptions(reader).filter_map(|id| self.hub.channel(id));
