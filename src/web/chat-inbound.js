@@ -3,7 +3,7 @@
 // It knows no element and sends nothing but receipts. A private conversation is made of the inbox: what its other
 // side wrote, copies of what we wrote, receipts. Nothing in a message's data is trusted (chat-model.js).
 
-import { placeOf } from "/chat-model.js";
+import { placeOf, placeTold } from "/chat-model.js";
 import { mentionsMe } from "/chat-text.js";
 
 export class Inbound {
@@ -138,7 +138,7 @@ export class Inbound {
     // Lines are for changes alone, so that what is told twice says nothing twice.
     const isChange = event.event === "join" ? !was : event.event === "leave" && Boolean(was);
     if (isChange && event.user !== session.me && conversation.isLoaded) {
-      conversation.insert({ kind: "presence", place: placeOf(event.id), event: event.event, user: event.user, at: 0 });
+      conversation.insert({ kind: "presence", place: placeTold(event.id), event: event.event, user: event.user, at: 0 });
       session.emit("log", conversation);
     }
     if (event.event === "join" && !was) session.refreshPeopleSoon(conversation);
@@ -150,7 +150,7 @@ export class Inbound {
     const mine = gap.ch[0] === "@" ? session.privates() : [session.conversations.get(gap.ch)];
     for (const conversation of mine) {
       if (!conversation || (conversation.isPrivate && !conversation.entries.length)) continue;
-      conversation.insert({ kind: "gap", place: placeOf(gap.cursor) + 0.5, why: gap.why, at: 0 });
+      conversation.insert({ kind: "gap", place: placeTold(gap.cursor) + 0.5, why: gap.why, at: 0 });
       session.emit("log", conversation);
     }
   }

@@ -9,11 +9,17 @@ const TYPING_MS = 6000; // how long somebody counts as writing after the last si
 const ERA = Math.pow(2, 40);
 const eras = [];
 
-/** The place of a cursor. Epochs count in the order in which the page met them. */
+/** The place of a cursor; 0, before everything, if the server has told nothing of its epoch: anybody can make one up. */
 export function placeOf(id) {
   const [epoch, seq] = String(id).split("-");
+  return Math.max(0, eras.indexOf(epoch) * ERA + (Number(seq) || 0));
+}
+
+/** The place of a cursor that the server has told. Epochs count in the order in which the page met them. */
+export function placeTold(id) {
+  const epoch = String(id).split("-")[0];
   if (eras.indexOf(epoch) < 0) eras.push(epoch);
-  return eras.indexOf(epoch) * ERA + (Number(seq) || 0);
+  return placeOf(id);
 }
 
 const isObject = (data) => typeof data === "object" && data !== null && !Array.isArray(data);
@@ -48,7 +54,8 @@ export class Conversation {
     this.readers = 0;
     this.unread = 0;
     this.mentions = 0;
-    this.readTo = 0; // the place up to which it was read here
+    this.readPlace = 0; // the place up to which it was read in this page
+    this.readMark = ""; // the cursor up to which it was read before, or in another tab
     this.lineAt = 0; // where the line "new" stands: what was unread when it was opened
     this.hasOlder = true;
     this.hasNewer = false; // paged so far back that the newest were let go
@@ -64,9 +71,12 @@ export class Conversation {
     this.at = 0; // the time of the latest message
   }
 
+  /** The place up to which it was read here. */
+  get readTo() { return Math.max(this.readPlace, placeOf(this.readMark)); }
+  set readTo(place) { this.readPlace = place; }
+
   find(id) {
-    const place = placeOf(id);
-    return this.entries.find((entry) => entry.kind === "message" && (entry.place === place || entry.peerId === id || entry.copyId === id));
+    return this.entries.find((entry) => entry.kind === "message" && (entry.id === id || entry.peerId === id || entry.copyId === id));
   }
 
   last() {
@@ -107,7 +117,7 @@ export class Conversation {
   /** A message as the server tells it. `peerId`: its id in the inbox of whom it was written to. */
   take(message, peerId) {
     const entry = {
-      kind: "message", id: message.id, place: placeOf(message.id), from: message.from, at: message.at,
+      kind: "message", id: message.id, place: placeTold(message.id), from: message.from, at: message.at,
       content: contentOf(message.data, message.encoding), data: message.data, peerId: peerId || undefined,
     };
     const known = peerId && this.entries.find((other) => other.peerId === peerId);

@@ -4,7 +4,7 @@
 // survives a reload, and its key makes sending it twice harmless.
 
 import { tabKept, tabKeep } from "/chat-kept.js";
-import { PENDING_MAX, contentOf, placeOf } from "/chat-model.js";
+import { PENDING_MAX, contentOf, placeTold } from "/chat-model.js";
 
 const TYPING_EVERY_MS = 2500;
 
@@ -56,7 +56,7 @@ export class Outbound {
     const peerId = conversation.isPrivate ? id : undefined;
     if (conversation.hasNewer || conversation.find(id)) return;
     entry.id = id;
-    entry.place = placeOf(id);
+    entry.place = placeTold(id);
     entry.peerId = peerId;
     conversation.insert(entry);
     conversation.readTo = Math.max(conversation.readTo, entry.place);

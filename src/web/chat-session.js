@@ -153,8 +153,7 @@ export class Session {
   conversation(name) {
     if (!this.conversations.has(name)) {
       const made = new Conversation(name);
-      const read = (kept("read") || {})[this.markOf(name)];
-      if (read) made.readTo = placeOf(read);
+      made.readMark = (kept("read") || {})[this.markOf(name)];
       this.conversations.set(name, made);
     }
     return this.conversations.get(name);
@@ -338,8 +337,8 @@ export class Session {
     for (const one of this.conversations.values()) {
       const id = marks[this.markOf(one.key)];
       const last = one.last();
-      if (!id || placeOf(id) <= one.readTo) continue;
-      one.readTo = placeOf(id);
+      if (placeOf(id) <= one.readTo) continue;
+      one.readMark = id;
       if (last && last.place <= one.readTo) one.unread = one.mentions = 0;
     }
     this.emit("list");
