@@ -420,6 +420,13 @@ pub const MEMORY_DEFAULT: usize = 512 * 1024 * 1024;
 /// Bytes of the least budget that one can ask for.
 pub const MEMORY_MIN: usize = 16 * 1024 * 1024;
 
+/// Bytes of the budget for each connection that is to be admitted. Its places in the tables take a third of it,
+/// or two just after the tables have grown, and tables never shrink: without it a crowd could fill the budget with
+/// them for good.
+pub const MEMORY_PER_CONNECTION: usize = 1024;
+
+const _: () = assert!(CONNECTIONS_DEFAULT * MEMORY_PER_CONNECTION <= MEMORY_MIN);
+
 /// The part of the budget that all history together may take, one of so many: the rest is for those who are
 /// connected.
 pub const MEMORY_LOG_SHARE: usize = 2;

@@ -7,7 +7,7 @@
 mod common;
 
 use common::client::{TEXT, frame};
-use common::{Client, Reader, Running, Way, serve};
+use common::{Reader, Running, Way, serve};
 use encke::limits;
 use serde_json::{Value, json};
 

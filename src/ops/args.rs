@@ -182,6 +182,10 @@ fn check(config: &Config, chat: &Options, address: IpAddr, is_open: bool) -> Res
         let share = limits::PICTURES_MEMORY_SHARE;
         return Err(Misuse::Wrong(format!("--memory must be at least {share} times --pictures-bytes")));
     }
+    if config.connections > config.memory / limits::MEMORY_PER_CONNECTION {
+        let least = config.connections * limits::MEMORY_PER_CONNECTION;
+        return Err(Misuse::Wrong(format!("--memory must be at least {least} for so many --connections")));
+    }
     let share = chat.pictures_bytes / limits::PICTURE_SHARE;
     if chat.picture_bytes + limits::PICTURE_OVERHEAD_BYTES > share {
         return Err(Misuse::Wrong(format!(
@@ -362,6 +366,8 @@ mod tests {
         assert!(wrong("--picture-bytes 9M").contains("--pictures-bytes"));
         assert!(wrong("--pictures-bytes 200M").contains("--memory"));
         assert_eq!(parse("--memory 16M").unwrap().chat.pictures_bytes, 4 << 20);
+        assert!(wrong("--memory 16M --connections 20000").contains("--memory must be at least 20480000"));
+        assert!(parse("--memory 20480000 --connections 20000").is_ok());
         assert!(wrong("--room @ann").contains("@ann") && wrong("--room a/b").contains("a/b"));
         assert!(wrong("extra").contains("extra"));
         assert_eq!(parse("--port 70000").is_err(), parse("--help").is_err());
