@@ -335,8 +335,10 @@ test("the keyboard alone is enough, and new messages are announced", { timeout: 
   await ann.keyboard.press("ArrowUp");
   assert.match(await ann.evaluate(() => document.activeElement.getAttribute("aria-label")), /^anonymous, .*: read me out$/);
   await ann.keyboard.press("?");
-  await ann.getByRole("dialog", { name: "Keyboard" }).waitFor();
+  const help = ann.getByRole("dialog", { name: "Keyboard" });
+  await help.waitFor();
   await ann.keyboard.press("Escape");
+  await help.waitFor({ state: "hidden" });
   await ann.keyboard.press("/");
   assert.equal(await ann.evaluate(() => document.activeElement.id), "text");
   await ann.keyboard.press("Control+k");
