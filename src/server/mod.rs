@@ -96,6 +96,10 @@ pub mod inner {
         pub held: usize,
         /// Bytes of history, as its bound counts them.
         pub log_bytes: usize,
+        /// The number of the newest message.
+        pub head: u64,
+        /// Something is being handed out, and stays until it is.
+        pub is_due: bool,
         /// Bytes of history given up.
         pub history_bytes: u64,
         /// Connections and clients ended.
@@ -155,6 +159,8 @@ impl Server {
         inner::Pressure {
             held: self.hall.memory(links),
             log_bytes: self.hall.hub.bytes(),
+            head: self.hall.hub.head(),
+            is_due: self.hall.hub.has_due(),
             history_bytes: given.history_bytes,
             ended: given.ended,
             refused: given.refused,

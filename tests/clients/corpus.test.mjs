@@ -15,7 +15,8 @@ const NEXT = "GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 // a trailer says of lengths may be passed over (6.5.1), and so may an Upgrade (7.8) and what follows the last request
 // (RFC 9112, 9.6).
 const STRICTER = ["space around it is not part of the value", "an upgrade that nobody here knows is passed over",
-  "fields that have no business in a trailer change nothing", "nothing follows one that is to be closed"];
+  "fields that have no business in a trailer change nothing", "nothing follows one that is to be closed",
+  "space around a semicolon and an equals sign, bad but to be understood"];
 
 const ESCAPES = { r: "\r", n: "\n", t: "\t", 0: "\0", "\\": "\\" };
 

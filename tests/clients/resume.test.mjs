@@ -69,7 +69,7 @@ function sseParser(take) {
 function scriptParser(take, callback) {
   const parent = { [callback]: (object) => take(JSON.parse(JSON.stringify(object))) };
   const body = { firstChild: null }; // the document empties it as it goes on
-  const context = vm.createContext({ parent, document: { domain: "127.0.0.1", body } });
+  const context = vm.createContext({ parent, top: parent, document: { domain: "127.0.0.1", body } });
   vm.runInContext("var window = this, self = this;", context);
   let rest = "";
   return (bytes) => {

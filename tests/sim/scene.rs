@@ -307,8 +307,8 @@ impl Scene {
         }
         // What is handed out in this very turn stays.
         let reserve = self.config.memory / encke::limits::MEMORY_RESERVE_SHARE;
-        let is_empty = before.log_bytes <= reserve || now.log_bytes != before.log_bytes;
-        let is_first = now.ended == before.ended || is_shed || is_empty;
+        let is_out = before.is_due || now.head != before.head;
+        let is_first = now.ended == before.ended || is_shed || before.log_bytes <= reserve || is_out;
         assert!(is_first, "somebody is ended before any history is given up: {before:?} {now:?}");
         // What came and was given up in the same turn was held in between.
         let most = now.held.max(before.held) + (now.history_bytes - before.history_bytes) as usize;
