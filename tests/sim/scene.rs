@@ -128,6 +128,8 @@ pub(crate) struct Person {
     pub(crate) known_in: Option<u64>,
     pub(crate) muted: Sentence,
     pub(crate) banned: Sentence,
+    /// A moderator has asked that they be sent away.
+    pub(crate) sent_away: bool,
 }
 
 /// A connection and what it is for.
@@ -770,12 +772,13 @@ impl Scene {
     /// Who a message is from if this reader publishes it now.
     pub(crate) fn author(&self, reader: usize) -> Author {
         let state = &self.model.readers[reader];
-        let nick = state.person.map(|person| self.people[person].nick.clone());
-        match nick {
-            Some(nick) if state.logged_in => Author::User(nick),
-            // A login may overtake it on another connection.
-            Some(nick) => Author::Either(nick),
-            None => Author::Nobody,
+        let Some(person) = state.person.map(|person| &self.people[person]) else { return Author::Nobody };
+        // A login may overtake it on another connection; and who was sent away comes back as nobody, and may
+        // speak before being told so.
+        if state.logged_in && !person.sent_away {
+            Author::User(person.nick.clone())
+        } else {
+            Author::Either(person.nick.clone())
         }
     }
 

@@ -175,6 +175,7 @@ pub(crate) fn draw_people(rng: &mut Rng) -> Vec<Person> {
             known_in: None,
             muted: Default::default(),
             banned: Default::default(),
+            sent_away: false,
         }
     };
     nicks[..count].iter().map(person).collect()

@@ -53,6 +53,7 @@ pub(super) fn sentence(scene: &mut Scene) {
         return;
     }
     sentence.ask();
+    somebody.sent_away |= is_ban;
     let body = json!({"user": somebody.nick, "seconds": seconds});
     let order_ = Order { person, is_ban, seconds, asked_at };
     order(scene, if is_ban { "ban" } else { "mute" }, &body, Ask::Order(order_));
@@ -62,6 +63,7 @@ pub(super) fn sentence(scene: &mut Scene) {
 pub(super) fn kick(scene: &mut Scene) {
     if !scene.people.is_empty() {
         let person = scene.rng.below(scene.people.len());
+        scene.people[person].sent_away = true;
         let body = json!({"user": scene.people[person].nick});
         order(scene, "kick", &body, Ask::Any);
     }
