@@ -209,6 +209,8 @@ pub(crate) struct Scene {
     pub(crate) pictures: Vec<(String, Vec<u8>, u64)>,
     /// What was given up for memory at the last turn.
     pressure: Pressure,
+    /// Bytes read and written up to then.
+    moved: u64,
     /// What the server said last of a channel.
     pub(crate) described: Option<(u16, Value)>,
     pub(crate) rng: Rng,
@@ -243,6 +245,7 @@ impl Scene {
             has_pictures: false,
             pictures: Vec::new(),
             pressure: Pressure::default(),
+            moved: 0,
             described: None,
             rng,
             model: Model::new(kept),
@@ -268,7 +271,7 @@ impl Scene {
         self.world().reboot();
         self.lines.iter_mut().for_each(|line| line.ending = true);
         self.model.restart();
-        (self.pressure, self.has_pictures) = (Pressure::default(), false);
+        (self.pressure, self.moved, self.has_pictures) = (Pressure::default(), 0, false);
         for person in &mut self.people {
             (person.muted, person.banned) = Default::default();
         }
@@ -312,13 +315,15 @@ impl Scene {
         let is_out = before.is_due || now.head != before.head;
         let is_first = now.ended == before.ended || is_shed || before.log_bytes <= reserve || is_out;
         assert!(is_first, "somebody is ended before any history is given up: {before:?} {now:?}");
-        // What came and was given up in the same turn was held in between.
-        let most = now.held.max(before.held) + (now.history_bytes - before.history_bytes) as usize;
-        let is_near = most > self.config.memory / 2;
+        // What came, what went out and what was given up in the same turn was held in between.
+        let stats = self.reactor.links().stats();
+        let moved = stats.read_bytes + stats.written_bytes;
+        let passed = (now.history_bytes - before.history_bytes) + (moved - self.moved);
+        let is_near = now.held.max(before.held) + passed as usize > self.config.memory / 2;
         // What was ended may have held all that there was.
         let may_shed = !is_shed || is_near || now.ended > before.ended || now.refused > before.refused;
         assert!(may_shed, "history is given up, and there is memory: {before:?} {now:?}");
-        self.pressure = now;
+        (self.pressure, self.moved) = (now, moved);
     }
 
     /// How much was given up for memory, in this life of the server.
