@@ -229,10 +229,9 @@ fn steady(
     let from = fleet.now();
     for index in 0..count {
         let due = from + u64::from(index) * gap;
-        while fleet.now() < due {
-            let left = Duration::from_nanos(due - fleet.now());
+        while let left @ 1.. = due.saturating_sub(fleet.now()) {
             // The poll counts in whole milliseconds and rounds up: the last one is spent turning.
-            fleet.pump(left.saturating_sub(Duration::from_millis(2)))?;
+            fleet.pump(Duration::from_nanos(left).saturating_sub(Duration::from_millis(2)))?;
         }
         publisher.publish("bench", 11 + index, 1, due, DATA_BYTES)?;
     }
