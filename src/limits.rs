@@ -420,9 +420,9 @@ pub const MEMORY_DEFAULT: usize = 512 * 1024 * 1024;
 /// Bytes of the least budget that one can ask for.
 pub const MEMORY_MIN: usize = 16 * 1024 * 1024;
 
-/// Bytes of the budget for each connection that is to be admitted. Its places in the tables take a third of it,
-/// or two just after the tables have grown, and tables never shrink: without it a crowd could fill the budget with
-/// them for good.
+/// Bytes of the budget for each connection that is to be admitted. Its places in the tables take a third of
+/// it, or two just after the tables have grown, and tables never shrink: without it a crowd could fill the
+/// budget with them for good.
 pub const MEMORY_PER_CONNECTION: usize = 1024;
 
 const _: () = assert!(CONNECTIONS_DEFAULT * MEMORY_PER_CONNECTION <= MEMORY_MIN);
