@@ -93,14 +93,16 @@ impl Outbox {
 
     /// What it counts for in the account: what only this connection holds. As slow as it has chunks.
     pub fn held(&self) -> usize {
-        let rest = self.rest.iter().flat_map(|rest| rest.iter());
-        self.queue_held() + self.first.iter().chain(rest).map(Chunk::held).sum::<usize>()
+        self.queue_held() + self.chunks().map(Chunk::held).sum::<usize>()
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = &Chunk> {
+        self.first.iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
     }
 
     /// The images that wait, for who counts again what is held.
     pub fn images(&self) -> impl Iterator<Item = &Image> {
-        let rest = self.rest.iter().flat_map(|rest| rest.iter());
-        self.first.iter().chain(rest).filter_map(|chunk| match chunk {
+        self.chunks().filter_map(|chunk| match chunk {
             Chunk::Shared(image) => Some(image),
             Chunk::Static(_) | Chunk::Owned(_) => None,
         })
@@ -158,7 +160,6 @@ impl Drop for Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::Image;
 
     fn shown(outbox: &Outbox, slices: usize) -> Vec<u8> {
         let mut buffer = [IoSlice::new(&[]); 8];

@@ -27,7 +27,7 @@
 use log::{info, warn};
 
 use super::Server;
-use super::client::{Client, ClientId};
+use super::client::ClientId;
 use super::hall::Hall;
 use super::refusal::Refusal;
 use super::session::{Reply, Session, Stage};
@@ -89,6 +89,11 @@ impl Hall {
         self.config.memory - self.config.memory / MEMORY_FULL_SHARE
     }
 
+    /// Down to here ends are made, once they have to be.
+    fn low(&self) -> usize {
+        self.high() - self.step()
+    }
+
     /// Whether there is no memory for anything new.
     pub(super) fn is_full(&self, links: &Links) -> bool {
         self.memory(links) > self.full()
@@ -138,12 +143,9 @@ impl Hall {
     /// its cursor.
     fn end_absent_readers(&mut self, links: &Links) {
         let absent = self.clients.iter().filter(|(_, client)| client.is_absent());
-        let weigh = |(id, _): (ClientId, &Client)| (self.hub.weight(id.reader()), id);
-        let mut absent: Vec<(usize, ClientId)> =
-            absent.map(weigh).filter(|(weight, _)| *weight >= MEMORY_ABSENT_MIN).collect();
-        absent.sort_unstable();
-        let low = self.high() - self.step();
-        while self.memory(links) > low
+        let weighed = absent.map(|(id, _)| (self.hub.weight(id.reader()), id));
+        let mut absent = heaviest_last(weighed, MEMORY_ABSENT_MIN);
+        while self.memory(links) > self.low()
             && let Some((_, client)) = absent.pop()
         {
             self.pressure.ended += 1;
@@ -169,11 +171,8 @@ impl Hall {
     fn end_heavy(&mut self, links: &mut Links) {
         let ended = self.pressure.ended;
         let weighed = links.iter_from(0).map(|id| (self.weight(links, id), id));
-        let mut heavy: Vec<(usize, ConnId)> =
-            weighed.filter(|(weight, _)| *weight >= MEMORY_HEAVY_MIN).collect();
-        heavy.sort_unstable();
-        let low = self.high() - self.step();
-        while self.memory(links) > low
+        let mut heavy = heaviest_last(weighed, MEMORY_HEAVY_MIN);
+        while self.memory(links) > self.low()
             && let Some((_, id)) = heavy.pop()
         {
             self.end_for_memory(links, id);
@@ -277,6 +276,13 @@ impl Server {
         self.hall.give_up_clients(links);
         self.tell_departures(links);
     }
+}
+
+/// Of those that were weighed the ones worth it, the heaviest at the end.
+fn heaviest_last<T: Ord>(weighed: impl Iterator<Item = (usize, T)>, least: usize) -> Vec<(usize, T)> {
+    let mut heavy: Vec<(usize, T)> = weighed.filter(|(weight, _)| *weight >= least).collect();
+    heavy.sort_unstable();
+    heavy
 }
 
 /// What was made to be sent, whoever holds it.
