@@ -2,14 +2,15 @@
 //!
 //! It knows no table. Each adds up what its own entries are made of.
 
-use crate::limits::{CHANNEL_NAME_BYTES_MAX, NICK_CHARS_MAX};
+use super::nick::NICK_BYTES_MAX;
+use crate::limits::CHANNEL_NAME_BYTES_MAX;
 use crate::server::ClientId;
 
 /// What an allocator keeps beside an allocation, and rounds up.
 pub(super) const ALLOCATION_BYTES: usize = 16;
 
 /// A nick on the heap, and what holds it.
-pub(super) const NICK_BYTES: usize = 3 * NICK_CHARS_MAX + size_of::<String>() + ALLOCATION_BYTES;
+pub(super) const NICK_BYTES: usize = NICK_BYTES_MAX + size_of::<String>() + ALLOCATION_BYTES;
 
 /// The name of a channel on the heap, and what holds it.
 pub(super) const CHANNEL_BYTES: usize = CHANNEL_NAME_BYTES_MAX + size_of::<String>() + ALLOCATION_BYTES;

@@ -13,7 +13,7 @@ use crate::limits::NICK_CHARS_MAX;
 use crate::server::Refusal;
 
 /// Bytes of a nick.
-const NICK_BYTES_MAX: usize = NICK_CHARS_MAX * 3;
+pub(super) const NICK_BYTES_MAX: usize = NICK_CHARS_MAX * 3;
 
 /// Characters without ink: Default_Ignorable_Code_Point (UAX #44, section 5.12), marks of annotation, the
 /// braille pattern without a dot.
