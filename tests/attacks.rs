@@ -95,14 +95,20 @@ fn proxy_protocol_owed_and_not_given() {
     stranger.expect_death();
 }
 
-#[test]
-fn streams_behind_a_proxy_count_for_those_behind_it() {
+/// A server behind a trusted proxy that counts strictly, while its clock stands still.
+fn behind_a_proxy() -> Running {
     let server = serve(|config| {
         config.limits = Limits::Strict;
         config.connections = 1_000;
         config.trusted_proxies.push(trusting(LOOPBACK));
     });
     server.world.freeze();
+    server
+}
+
+#[test]
+fn streams_behind_a_proxy_count_for_those_behind_it() {
+    let server = behind_a_proxy();
     let of = |address: &str| format!("X-Forwarded-For: {address}\r\n");
     let mut crowd: Vec<Reader> = (0..limits::PER_ADDRESS_MIN)
         .map(|number| {
@@ -125,12 +131,7 @@ fn streams_behind_a_proxy_count_for_those_behind_it() {
 
 #[test]
 fn waiting_polls_behind_a_proxy_count_while_they_wait() {
-    let server = serve(|config| {
-        config.limits = Limits::Strict;
-        config.connections = 1_000;
-        config.trusted_proxies.push(trusting(LOOPBACK));
-    });
-    server.world.freeze();
+    let server = behind_a_proxy();
     let fields = "X-Forwarded-For: 192.0.2.1\r\n";
     let cursor = server.connect().ask("GET", "/poll?ch=a", fields, b"").json()["cursor"].clone();
     let path = format!("/poll?ch=a&wait=60&since={}", cursor.as_str().expect("a cursor"));
