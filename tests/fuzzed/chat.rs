@@ -7,6 +7,7 @@
 use encke::chat::image::{self, Image, Kind};
 use encke::chat::nick;
 use encke::limits::NICK_CHARS_MAX;
+use unicode_normalization::UnicodeNormalization;
 
 use super::Choices;
 
@@ -160,7 +161,8 @@ pub fn nick(input: &[u8]) {
         }
     }
     if nick::check(text).is_ok() {
-        let chars = text.chars().count();
+        // As they are seen: a syllable of Hangul may be three jamo.
+        let chars = text.nfkc().count();
         assert!((1..=NICK_CHARS_MAX).contains(&chars), "{text:?}");
         assert!(!text.chars().any(|char| char.is_control() || "/,?#@".contains(char)), "{text:?}");
         assert!(!text.contains("  ") && text.chars().all(|char| char == ' ' || !char.is_whitespace()));
