@@ -191,6 +191,8 @@ pub fn params(input: &[u8]) {
         let head = Head::parse(request.as_bytes()).ok()?;
         Some(Params::parse(&Target::parse(&format!("/sse?{query}")), &head, 25))
     };
+    // With a line's end in it, it is two fields.
+    let last = last.filter(|last| !last.contains(['\r', '\n']));
     if let Some(read) = read(query, last) {
         let plain = plain_params(query, last);
         if let Err(refusal) = &read {
@@ -238,7 +240,7 @@ fn plain_params(query: &str, last: Option<&str>) -> Option<Params> {
         wait_s: WAIT_S_DEFAULT,
         heartbeat_s: 25,
         pad: 0,
-        callback: CALLBACK_DEFAULT.to_owned(),
+        callback: CALLBACK_DEFAULT.into(),
     };
     let mut since = None;
     // A fragment never comes to a server; what looks like one belongs to the last value.
@@ -256,7 +258,7 @@ fn plain_params(query: &str, last: Option<&str>) -> Option<Params> {
             "wait" => params.wait_s = plain_number(&value)?.min(WAIT_S_MAX),
             "hb" => params.heartbeat_s = plain_number(&value)?.clamp(HEARTBEAT_S_MIN, HEARTBEAT_S_MAX) as u16,
             "pad" => params.pad = plain_number(&value)?.min(PAD_BYTES_MAX as u64) as usize,
-            "callback" => params.callback = Some(value).filter(|value| is_callback(value))?,
+            "callback" => params.callback = Some(value).filter(|value| is_callback(value))?.into(),
             _ => {}
         }
     }
