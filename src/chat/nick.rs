@@ -67,8 +67,8 @@ pub fn check(nick: &str) -> Result<(), Refusal> {
 }
 
 /// What a nick is known by, however it is spelled. Upper case first and lower case then is what makes one of
-/// ß and ss, of ς and σ: there is no letter left that has another case. Marks are apart and in order before that,
-/// for the iota below becomes a letter, and would part the marks behind it from theirs.
+/// ß and ss, of ς and σ: there is no letter left that has another case. Marks are put in order before, for
+/// the iota below becomes a letter, and would part the marks behind it from theirs.
 pub fn fold(nick: &str) -> String {
     let seen: String = nick.nfkd().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
     seen.nfkc().collect()

@@ -16,6 +16,9 @@ use std::fmt;
 /// The epoch of no log: a cursor of it is always one of something lost.
 pub const NO_EPOCH: u32 = 0;
 
+/// Eight digits of the epoch, a hyphen, twenty digits of the largest number.
+const DISPLAY_BYTES_MAX: usize = 29;
+
 /// A place in the log: just after the message `seq` of the log `epoch`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
@@ -48,7 +51,27 @@ impl Cursor {
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}-{}", self.epoch, self.seq)
+        // From its end on, by hand: each event and each answer has one, and `{:08x}-{}` takes six times as
+        // long.
+        let mut text = [0; DISPLAY_BYTES_MAX];
+        let mut at = text.len();
+        let mut put = |byte: u8| {
+            at -= 1;
+            text[at] = byte;
+        };
+        let mut seq = self.seq;
+        loop {
+            put(b'0' + (seq % 10) as u8);
+            seq /= 10;
+            if seq == 0 {
+                break;
+            }
+        }
+        put(b'-');
+        for digit in 0..8 {
+            put(b"0123456789abcdef"[(self.epoch >> (4 * digit) & 15) as usize]);
+        }
+        f.write_str(std::str::from_utf8(&text[at..]).map_err(|_| fmt::Error)?)
     }
 }
 

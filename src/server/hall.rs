@@ -186,9 +186,8 @@ impl Hall {
         reply: &Reply,
         keep_alive: bool,
         length: Length,
-        response: Response,
+        mut response: Response,
     ) -> (Response, Emit<'_>) {
-        let mut response = response.with_header("X-Content-Type-Options", "nosniff");
         if !self.config.origins.is_empty() {
             response = response.with_header("Vary", "Origin");
         }

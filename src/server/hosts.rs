@@ -63,7 +63,8 @@ fn address_of(name: &str) -> Option<IpAddr> {
 
 fn is_localhost(name: &str) -> bool {
     let whole = name.strip_suffix('.').unwrap_or(name).as_bytes();
-    whole.rsplit(|byte| *byte == b'.').next().is_some_and(|label| label.eq_ignore_ascii_case(b"localhost"))
+    let Some((above, last)) = whole.split_last_chunk::<9>() else { return false };
+    last.eq_ignore_ascii_case(b"localhost") && matches!(above, [] | [.., b'.'])
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //!
 //! It knows no hub: a cursor is only read here, and whether it still means anything is for others.
 
+use std::borrow::Cow;
+
 use super::client::Sid;
 use super::refusal::Refusal;
 use crate::hub::Cursor;
@@ -42,7 +44,7 @@ pub struct Params {
     /// Bytes of padding in front.
     pub pad: usize,
     /// The function to call.
-    pub callback: String,
+    pub callback: Cow<'static, str>,
 }
 
 impl Params {
@@ -60,7 +62,7 @@ impl Params {
             wait_s: WAIT_S_DEFAULT,
             heartbeat_s: heartbeat_s.clamp(HEARTBEAT_S_MIN, HEARTBEAT_S_MAX) as u16,
             pad: 0,
-            callback: CALLBACK_DEFAULT.to_owned(),
+            callback: Cow::Borrowed(CALLBACK_DEFAULT),
         };
         let mut since = None;
         for pair in target.query() {
@@ -88,7 +90,7 @@ impl Params {
                     if !script::is_callback(&value) {
                         return Err(Refusal::bad_value("callback", "a JavaScript name like `app.on_event`"));
                     }
-                    params.callback = value.into_owned();
+                    params.callback = Cow::Owned(value.into_owned());
                 }
                 _ => {}
             }

@@ -228,8 +228,8 @@ impl Hall {
             self.hub.seek(reader, start);
         } else {
             let wanted = |name: &str| params.channels.iter().any(|wanted| wanted == name);
-            let names = self.hub.subscriptions(reader).filter_map(|id| self.hub.channel(id));
-            let unwanted: Vec<_> = names.map(|info| info.name.clone()).filter(|name| !wanted(name)).collect();
+            let names = self.hub.subscriptions(reader).filter_map(|id| Some(self.hub.channel(id)?.name));
+            let unwanted: Vec<_> = names.filter(|name| !wanted(name)).cloned().collect();
             for name in unwanted {
                 self.hub.unsubscribe(reader, &name);
             }

@@ -21,6 +21,7 @@
 //! waits in the stash (bounded by one read) and then in the kernel. Responses are therefore in order by
 //! construction.
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use log::trace;
@@ -90,7 +91,7 @@ pub struct Held {
     /// Whose poll it is.
     pub sid: Sid,
     /// The function to call with it, for JSONP.
-    pub callback: Option<String>,
+    pub callback: Option<Cow<'static, str>>,
     /// Whose connection it counts as while it waits, where that is not the connection's own peer.
     pub counted_for: Option<Peer>,
 }
@@ -459,7 +460,10 @@ impl State {
             State::Body(body) => boxed(body.head.held() + body.body.capacity(), size_of::<Body>()),
             State::Held(held) => {
                 let origin = held.reply.origin.as_ref().map_or(0, String::capacity);
-                let callback = held.callback.as_ref().map_or(0, String::capacity);
+                let callback = match &held.callback {
+                    Some(Cow::Owned(callback)) => callback.capacity(),
+                    Some(Cow::Borrowed(_)) | None => 0,
+                };
                 boxed(origin + callback, size_of::<Held>())
             }
             State::Socket(reader) => reader.held(),

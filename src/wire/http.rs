@@ -13,6 +13,8 @@
 
 use std::fmt;
 
+use super::runs::{all, find};
+use super::scan::RequestLine;
 use super::target;
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 
@@ -86,20 +88,20 @@ impl Field {
 impl<'b> Head<'b> {
     /// Scans and parses one complete head.
     pub fn parse(bytes: &'b [u8]) -> Result<Head<'b>, Offence> {
-        if HeadScanner::new().scan(bytes)? != Some(bytes.len()) {
-            return Err(Offence::IncompleteHead);
-        }
-        Head::parse_bytes(bytes)
+        let mut scanner = HeadScanner::new();
+        scanner.scan(bytes)?;
+        let scanned = scanner.head(bytes).ok_or(Offence::IncompleteHead)?;
+        Head::parse_lines(bytes, scanned.line())
     }
 
     /// Parses a head that was scanned. It allocates nothing.
     pub fn parse_scanned(head: &'b Scanned<'_>) -> Result<Head<'b>, Offence> {
-        Head::parse_bytes(head.bytes())
+        Head::parse_lines(head.bytes(), head.line())
     }
 
-    fn parse_bytes(bytes: &'b [u8]) -> Result<Head<'b>, Offence> {
-        let (line, fields) = split_request_line(bytes);
-        let (method, target, version) = parse_request_line(line)?;
+    fn parse_lines(bytes: &'b [u8], line: RequestLine) -> Result<Head<'b>, Offence> {
+        let (method, target, version) = parse_request_line(bytes, line)?;
+        let fields = &bytes[usize::from(line.end) + b"\r\n".len()..];
         let (authority, path_and_query) = split_target(method, target)?;
 
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
@@ -262,31 +264,20 @@ impl fmt::Debug for Head<'_> {
     }
 }
 
-/// Passes over the empty lines and splits behind the request line. The scanner has vouched for both.
-fn split_request_line(mut bytes: &[u8]) -> (&[u8], &[u8]) {
-    while let Some(rest) = bytes.strip_prefix(b"\r\n") {
-        bytes = rest;
-    }
-    let line_end = bytes.iter().position(|&byte| byte == b'\r').unwrap_or(bytes.len());
-    let (line, fields) = bytes.split_at(line_end);
-    (line, fields.strip_prefix(b"\r\n").unwrap_or(fields))
-}
-
 /// `method SP request-target SP HTTP-version`, no more and no other spaces. RFC 9112, section 3.
-fn parse_request_line(line: &[u8]) -> Result<(&str, &str, Version), Offence> {
-    let line = str::from_utf8(line).map_err(|_| Offence::InvalidTarget)?;
-    let cut = |text: &'_ str| text.bytes().position(|byte| byte == b' ');
-    let Some((method, rest)) = cut(line).map(|at| (&line[..at], &line[at + 1..])) else {
+fn parse_request_line(bytes: &[u8], line: RequestLine) -> Result<(&str, &str, Version), Offence> {
+    let from = usize::from(line.method);
+    let text = str::from_utf8(&bytes[from..usize::from(line.end)]).map_err(|_| Offence::InvalidTarget)?;
+    if line.version == 0 {
         return Err(Offence::InvalidRequestLine);
-    };
-    let Some((target, version)) = cut(rest).map(|at| (&rest[..at], &rest[at + 1..])) else {
-        return Err(Offence::InvalidRequestLine);
-    };
-    if cut(version).is_some() {
+    }
+    let (target, version) = (usize::from(line.target) - from, usize::from(line.version) - from);
+    let (method, target, version) = (&text[..target - 1], &text[target..version - 1], &text[version..]);
+    if find(version.as_bytes(), b' ').is_some() {
         return Err(Offence::InvalidRequestLine);
     }
     // Section 3.2: no form has a fragment, and none has a byte that a URI must encode.
-    if target.is_empty() || !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+    if target.is_empty() || !all(target.as_bytes(), |byte| byte.is_ascii_graphic() & (byte != b'#')) {
         return Err(Offence::InvalidTarget);
     }
     let version = match version.as_bytes() {
@@ -350,7 +341,6 @@ fn parse_length(digits: &[u8]) -> Result<u64, Offence> {
 mod tests {
     use super::*;
     use crate::limits::{METHOD_BYTES_MAX, TARGET_BYTES_MAX};
-    use crate::wire::runs::text_run;
 
     fn head(text: &str) -> Head<'_> {
         Head::parse(text.as_bytes()).unwrap_or_else(|offence| panic!("{offence:?} in {text:?}"))
@@ -433,16 +423,6 @@ mod tests {
             let first = pieces.into_iter().find(|answer| *answer != Ok(None)).unwrap_or(Ok(None));
             assert_eq!(first, whole, "{:?}", bytes.escape_ascii().to_string());
         }
-    }
-
-    #[test]
-    fn text_run_stops_at_any_byte_of_a_block() {
-        for len in 0..50 {
-            let mut bytes = vec![b'a'; 50];
-            bytes[len] = b'\r';
-            assert_eq!(text_run(&bytes), len);
-        }
-        assert_eq!(text_run(b"a\t \xff~"), 5);
     }
 
     #[test]

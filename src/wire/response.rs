@@ -2,7 +2,8 @@
 //!
 //! It knows no request beyond its version, no route and no clock. Four fields are its own, for they decide
 //! where a response ends: Content-Length, Transfer-Encoding, Connection and Date. Nothing an application
-//! puts into a name or a value can add a line or split the response in two.
+//! puts into a name or a value can add a line or split the response in two. No browser may guess what a body
+//! is (WHATWG Fetch, section 3.6): every response says so.
 //!
 //! Read first: RFC 9112, sections 4, 6 and 9; RFC 9110, sections 5.6.7, 6.6.1, 8.6 and 15; RFC 9457.
 
@@ -10,6 +11,7 @@ use std::borrow::Cow;
 
 use super::body;
 use super::http::{Offence, Version, is_token_byte};
+use super::runs::all;
 use crate::account::Chunk;
 use crate::limits::BODY_COPIED_BYTES_MAX;
 
@@ -23,6 +25,8 @@ const OWN_FIELDS: [&str; 4] = ["content-length", "transfer-encoding", "connectio
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     status: u16,
+    /// Apart from the others: most responses have this field and no other.
+    content_type: Option<Cow<'static, str>>,
     headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     body: Chunk,
 }
@@ -68,7 +72,7 @@ impl Response {
     /// An empty response. The status has three digits.
     pub fn new(status: u16) -> Response {
         assert!((100..1000).contains(&status), "status {status}");
-        Response { status, headers: Vec::new(), body: Chunk::Static(b"") }
+        Response { status, content_type: None, headers: Vec::new(), body: Chunk::Static(b"") }
     }
 
     /// Plain text in UTF-8.
@@ -94,15 +98,17 @@ impl Response {
         Response::new(status).with_body("application/problem+json", json)
     }
 
-    /// Adds a field. Control bytes in a value become spaces, bytes in a name that are no token bytes become
-    /// `_`; a field without a name, or one that frames the response, is dropped.
+    /// Adds a field, or sets the Content-Type. Control bytes in a value become spaces, bytes in a name that
+    /// are no token bytes become `_`; a field without a name, or one that frames the response, is dropped.
     pub fn with_header(
         mut self,
         name: impl Into<Cow<'static, str>>,
         value: impl Into<Cow<'static, str>>,
     ) -> Response {
         let (name, value) = (harmless_name(name.into()), harmless_value(value.into()));
-        if !name.is_empty() && !OWN_FIELDS.iter().any(|own| own.eq_ignore_ascii_case(&name)) {
+        if name.eq_ignore_ascii_case("content-type") {
+            self.content_type = Some(value);
+        } else if !name.is_empty() && !OWN_FIELDS.iter().any(|own| own.eq_ignore_ascii_case(&name)) {
             self.headers.push((name, value));
         }
         self
@@ -115,9 +121,9 @@ impl Response {
         content_type: impl Into<Cow<'static, str>>,
         body: impl Into<Chunk>,
     ) -> Response {
-        self.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+        self.content_type = Some(harmless_value(content_type.into()));
         self.body = body.into();
-        self.with_header("Content-Type", content_type)
+        self
     }
 
     /// The status code.
@@ -132,6 +138,9 @@ impl Response {
 
     /// The value of the first field of that name, as it will be sent.
     pub fn header(&self, name: &str) -> Option<&str> {
+        if name.eq_ignore_ascii_case("content-type") {
+            return self.content_type.as_deref();
+        }
         let mut headers = self.headers.iter();
         headers.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
     }
@@ -172,8 +181,12 @@ impl Response {
         out.extend_from_slice(b"\r\n");
         if self.status >= 200 {
             emit_field(out, "Date", emit.date);
+            out.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
         }
         self.emit_connection(emit, out);
+        if let Some(content_type) = &self.content_type {
+            emit_field(out, "Content-Type", content_type);
+        }
         for (name, value) in &self.headers {
             emit_field(out, name, value);
         }
@@ -340,8 +353,7 @@ fn emit_field(out: &mut Vec<u8>, name: &str, value: &str) {
 
 /// RFC 9110, section 5.5: a recipient may make CR, LF and NUL spaces; the sender does it first.
 fn harmless_value(value: Cow<'static, str>) -> Cow<'static, str> {
-    let is_plain = |byte: &u8| (b' '..0x7f).contains(byte);
-    if value.as_bytes().iter().all(is_plain) || !value.contains(char::is_control) {
+    if all(value.as_bytes(), |byte| (b' '..0x7f).contains(&byte)) || !value.contains(char::is_control) {
         return value;
     }
     Cow::Owned(value.replace(char::is_control, " "))
@@ -349,7 +361,9 @@ fn harmless_value(value: Cow<'static, str>) -> Cow<'static, str> {
 
 /// `_`, which no framing field has in its name: none can be bent into one of them.
 fn harmless_name(name: Cow<'static, str>) -> Cow<'static, str> {
-    if name.bytes().all(is_token_byte) {
+    if all(name.as_bytes(), |byte| byte.is_ascii_alphanumeric() | (byte == b'-'))
+        || name.bytes().all(is_token_byte)
+    {
         return name;
     }
     let is_token = |c: char| u8::try_from(c).is_ok_and(is_token_byte);
@@ -399,7 +413,8 @@ mod tests {
         assert_eq!(
             emitted(&response, &EMIT),
             "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
-             Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n\
+             X-Content-Type-Options: nosniff\r\nContent-Type: text/plain; charset=utf-8\r\n\
+             Cache-Control: no-store\r\n\
              Content-Length: 5\r\n\r\nhello"
         );
     }
@@ -492,7 +507,7 @@ mod tests {
         assert!(text.contains("\r\nX__Set-Cookie__a: b    <html>   c\r\n"), "{text}");
         assert!(text.contains("\r\nContent-Type: text/plain  X: y\r\n"), "{text}");
         assert_eq!(text.matches("\r\n\r\n").count(), 1);
-        assert_eq!(text.matches("\r\n").count(), 6);
+        assert_eq!(text.matches("\r\n").count(), 7);
     }
 
     #[test]

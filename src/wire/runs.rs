@@ -4,7 +4,13 @@
 //! It names no offence: what it does not know is left to the scanner in `scan`. Read first: RFC 9110,
 //! sections 5.5 and 5.6.2.
 
+use super::scan::RequestLine;
 use crate::limits::{METHOD_BYTES_MAX, TARGET_BYTES_MAX};
+
+/// One in each byte of a word.
+const ONES: u64 = u64::MAX / 255;
+/// The top bit of each byte of a word.
+const TOPS: u64 = ONES << 7;
 
 /// Whether a byte may stand in a token: a method, a field name, a list member. RFC 9110, section 5.6.2.
 pub fn is_token_byte(byte: u8) -> bool {
@@ -33,48 +39,120 @@ pub fn is_text_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
-/// How many text bytes come first: eight at a time as long as all of them are visible or 8-bit characters,
-/// then one by one. (Left to the compiler, the same loop over blocks stays a loop over bytes.)
-pub(super) fn text_run(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const TOPS: u64 = ONES << 7;
-    // "Is any byte less than n, is any byte equal to n" of Anderson, Bit Twiddling Hacks.
-    let is_text = |word: &&[u8; 8]| {
-        let word = u64::from_ne_bytes(**word);
-        let below_space = word.wrapping_sub(ONES * 0x20) & !word;
-        let apart_from_del = word ^ (ONES * 0x7f);
-        let is_del = apart_from_del.wrapping_sub(ONES) & !apart_from_del;
-        (below_space | is_del) & TOPS == 0
-    };
-    let (words, _) = bytes.as_chunks::<8>();
-    let run = words.iter().take_while(is_text).count() * 8;
-    run + bytes[run..].iter().take_while(|&&byte| is_text_byte(byte)).count()
+/// The top bit of each byte of `word` that is `byte`, and maybe of some behind the first such one. The first
+/// is the lowest. ("Is any byte equal to n" of Anderson, Bit Twiddling Hacks.)
+fn equal(word: u64, byte: u8) -> u64 {
+    let apart = word ^ (ONES * u64::from(byte));
+    apart.wrapping_sub(ONES) & !apart & TOPS
 }
 
-/// The length of a head that is here whole and has nothing odd in it: the scanner's answer to nearly every
-/// head, a line at a time instead of a byte. `None` says nothing; the scanner then looks at every byte, and
-/// it alone names offences.
-pub(super) fn ordinary_head(bytes: &[u8]) -> Option<usize> {
+/// Where `byte` comes first, eight bytes at a time. What is searched here is so short that the search of the
+/// standard library would have to be paid for its beginning alone.
+pub fn find(bytes: &[u8], byte: u8) -> Option<usize> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (place, word) in words.iter().enumerate() {
+        let hits = equal(u64::from_le_bytes(*word), byte);
+        if hits != 0 {
+            return Some(place * 8 + hits.trailing_zeros() as usize / 8);
+        }
+    }
+    let before = bytes.len() - rest.len();
+    rest.iter().position(|&other| other == byte).map(|place| before + place)
+}
+
+/// Whether all bytes are of a kind. It looks at all of them even if the first is not, so that it may look at
+/// many at once.
+pub(super) fn all(bytes: &[u8], is_one: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(true, |so_far, &byte| so_far & is_one(byte))
+}
+
+/// How many text bytes come first, eight at a time as long as all of them are visible or 8-bit characters.
+/// (Left to the compiler, the same loop over blocks stays a loop over bytes.)
+pub(super) fn text_run(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(word) = bytes[at..].first_chunk() {
+        let word = u64::from_le_bytes(*word);
+        // "Is any byte less than n", for n up to 128, of the same place.
+        let below_space = word.wrapping_sub(ONES * u64::from(b' ')) & !word & TOPS;
+        match below_space | equal(word, 0x7f) {
+            0 => at += 8,
+            stops => {
+                at += stops.trailing_zeros() as usize / 8;
+                if bytes[at] != b'\t' {
+                    return at;
+                }
+                at += 1;
+            }
+        }
+    }
+    at + bytes[at..].iter().take_while(|&&byte| is_text_byte(byte)).count()
+}
+
+/// The length of a head that is here whole and has nothing odd in it, and its request line: the scanner's
+/// answer to nearly every head, a line at a time instead of a byte. `None` says nothing; the scanner then
+/// looks at every byte, and it alone names offences.
+pub(super) fn ordinary_head(bytes: &[u8]) -> Option<(usize, RequestLine)> {
     let method = bytes.iter().take(METHOD_BYTES_MAX + 1).position(|&byte| !is_token_byte(byte))?;
     if method == 0 || bytes[method] != b' ' {
         return None;
     }
-    let mut at = method + 1;
-    let line = text_run(&bytes[at..]);
-    let target = bytes[at..at + line].iter().position(|&byte| byte == b' ')?;
-    if target >= TARGET_BYTES_MAX {
+    let target = method + 1;
+    let line = target + text_run(&bytes[target..]);
+    let target_len = find(&bytes[target..line], b' ')?;
+    if target_len >= TARGET_BYTES_MAX {
         return None;
     }
-    at += line;
+    let mut at = line;
     loop {
         if bytes.get(at..at + 2)? != b"\r\n" {
             return None;
         }
         at += 2;
         match bytes.get(at)? {
-            b'\r' => return (*bytes.get(at + 1)? == b'\n').then_some(at + 2),
+            b'\r' => break,
             b' ' | b'\t' => return None,
             _ => at += text_run(&bytes[at..]),
+        }
+    }
+    // No head is longer than HEAD_BYTES_MAX.
+    let request_line = RequestLine {
+        method: 0,
+        target: target as u16,
+        version: (target + target_len + 1) as u16,
+        end: line as u16,
+    };
+    (*bytes.get(at + 1)? == b'\n').then_some((at + 2, request_line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_run_stops_at_any_byte_of_a_block() {
+        for stop in (0..=255).filter(|&byte| !is_text_byte(byte)) {
+            for len in 0..20 {
+                let mut bytes = [b'a'; 20];
+                bytes[len] = stop;
+                assert_eq!(text_run(&bytes), len, "{stop}");
+            }
+        }
+        let all: Vec<u8> = (0..=255).filter(|&byte| is_text_byte(byte)).collect();
+        assert_eq!(text_run(&all), all.len());
+        assert_eq!(text_run(b"a\t \xff~\t\t\t\tb\tc"), 12);
+    }
+
+    #[test]
+    fn find_gives_the_first_of_its_kind() {
+        // Bytes that differ from it in one bit stand around it, and one of it behind.
+        for byte in [0, b' ', b'%', 0x7f, 0x80, 0xff] {
+            for place in 0..20 {
+                let mut bytes = [byte ^ 1; 20];
+                bytes[19] = byte;
+                bytes[place] = byte;
+                assert_eq!(find(&bytes, byte), Some(place));
+                assert_eq!(find(&bytes[..place], byte), None);
+            }
         }
     }
 }

@@ -25,15 +25,29 @@ use crate::limits::{EMPTY_LINES_MAX, HEAD_BYTES_MAX, METHOD_BYTES_MAX, TARGET_BY
 #[derive(Clone, Copy, Debug)]
 pub struct HeadScanner {
     /// Bytes judged so far.
-    seen: u32,
-    /// Where the method, then the target begins.
-    mark: u32,
+    seen: u16,
+    line: RequestLine,
     empty_lines: u8,
     state: ScanState,
 }
 
-// One lies in every connection's slot.
-const _: () = assert!(size_of::<HeadScanner>() <= 16);
+// Places in a head, and its length, are 16 bits.
+const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize);
+
+/// Where the parts of a request line begin in a head, 0 for those that are not there (RFC 9112, section 3).
+///
+/// ```text
+/// GET /ws?ch=lobby HTTP/1.1\r\n
+/// ^   ^            ^       ^
+/// method  target   version end
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct RequestLine {
+    pub(super) method: u16,
+    pub(super) target: u16,
+    pub(super) version: u16,
+    pub(super) end: u16,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ScanState {
@@ -57,7 +71,7 @@ impl HeadScanner {
 
     /// The same behind so many empty lines that another scanner has passed over.
     pub fn behind(empty_lines: u8) -> HeadScanner {
-        HeadScanner { seen: 0, mark: 0, empty_lines, state: ScanState::Start }
+        HeadScanner { seen: 0, line: RequestLine::default(), empty_lines, state: ScanState::Start }
     }
 
     /// Goes on where the last call stopped; `buf` begins at the same byte each time. Returns the length of
@@ -66,13 +80,14 @@ impl HeadScanner {
     pub fn scan(&mut self, buf: &[u8]) -> Result<Option<usize>, Offence> {
         let end = buf.len().min(HEAD_BYTES_MAX);
         if self.seen == 0
-            && let Some(len) = ordinary_head(&buf[..end])
+            && let Some((len, line)) = ordinary_head(&buf[..end])
         {
             // No head is longer than HEAD_BYTES_MAX.
-            self.seen = len as u32;
+            self.seen = len as u16;
+            self.line = line;
             self.state = ScanState::Done;
         }
-        while let Some(&byte) = buf[..end].get(self.seen as usize) {
+        while let Some(&byte) = buf[..end].get(usize::from(self.seen)) {
             if self.state == ScanState::Done {
                 break;
             }
@@ -80,11 +95,11 @@ impl HeadScanner {
             self.seen += 1;
             if self.state == ScanState::Field {
                 // Most bytes of most heads; no run is longer than HEAD_BYTES_MAX.
-                self.seen += text_run(&buf[self.seen as usize..end]) as u32;
+                self.seen += text_run(&buf[usize::from(self.seen)..end]) as u16;
             }
         }
         match self.state {
-            ScanState::Done => Ok(Some(self.seen as usize)),
+            ScanState::Done => Ok(Some(usize::from(self.seen))),
             _ if end == HEAD_BYTES_MAX => Err(Offence::HeadTooLong),
             _ => Ok(None),
         }
@@ -93,7 +108,8 @@ impl HeadScanner {
     /// The head that was scanned, which has `bytes`, if it is whole.
     pub fn head<'b>(&self, bytes: impl Into<Cow<'b, [u8]>>) -> Option<Scanned<'b>> {
         let bytes = bytes.into();
-        (self.state == ScanState::Done && bytes.len() == self.seen as usize).then_some(Scanned(bytes))
+        let is_whole = self.state == ScanState::Done && bytes.len() == usize::from(self.seen);
+        is_whole.then_some(Scanned { bytes, line: self.line })
     }
 
     /// Changes nothing but the state unless the byte is accepted.
@@ -115,6 +131,10 @@ impl HeadScanner {
             (EmptyCr | LineCr | EndCr, _) => Err(Offence::BareCarriageReturn),
             (_, b'\n') => Err(Offence::BareLineFeed),
             (LineStart, b'\r') => Ok(EndCr),
+            (Method | Target | Version, b'\r') => {
+                self.line.end = self.seen;
+                Ok(LineCr)
+            }
             (_, b'\r') => Ok(LineCr),
 
             // RFC 9112, section 5.2; behind the request line, section 2.2.
@@ -123,18 +143,21 @@ impl HeadScanner {
             (_, 0..=8 | 0x0b..=0x1f | 0x7f) => Err(Offence::ControlByte),
 
             (Start, _) if is_token_byte(byte) => {
-                self.mark = self.seen;
+                self.line.method = self.seen;
                 Ok(Method)
             }
             (Method, b' ') => {
-                self.mark = self.seen + 1;
+                self.line.target = self.seen + 1;
                 Ok(Target)
             }
             (Start | Method, _) if !is_token_byte(byte) => Err(Offence::InvalidMethod),
-            (Method, _) if self.since_mark() >= METHOD_BYTES_MAX => Err(Offence::MethodTooLong),
-            (Target, b' ') => Ok(Version),
+            (Method, _) if self.since(self.line.method) >= METHOD_BYTES_MAX => Err(Offence::MethodTooLong),
+            (Target, b' ') => {
+                self.line.version = self.seen + 1;
+                Ok(Version)
+            }
             // RFC 9110, section 15.5.15.
-            (Target, _) if self.since_mark() >= TARGET_BYTES_MAX => Err(Offence::TargetTooLong),
+            (Target, _) if self.since(self.line.target) >= TARGET_BYTES_MAX => Err(Offence::TargetTooLong),
             (LineStart, _) => Ok(Field),
             (state, _) => Ok(state),
         }
@@ -150,8 +173,8 @@ impl HeadScanner {
         self.empty_lines
     }
 
-    fn since_mark(&self) -> usize {
-        (self.seen - self.mark) as usize
+    fn since(&self, mark: u16) -> usize {
+        usize::from(self.seen - mark)
     }
 }
 
@@ -164,25 +187,32 @@ impl Default for HeadScanner {
 /// A whole head as a scanner has judged it. Only a scanner makes one, so whoever parses it need not look
 /// again, and nobody can parse what was not looked at.
 #[derive(Clone, Debug)]
-pub struct Scanned<'b>(Cow<'b, [u8]>);
+pub struct Scanned<'b> {
+    bytes: Cow<'b, [u8]>,
+    line: RequestLine,
+}
 
 impl Scanned<'_> {
     /// The same with bytes of its own.
     #[must_use]
     pub fn into_owned(self) -> Scanned<'static> {
-        Scanned(Cow::Owned(self.0.into_owned()))
+        Scanned { bytes: Cow::Owned(self.bytes.into_owned()), line: self.line }
     }
 
     /// The bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
+    }
+
+    pub(super) fn line(&self) -> RequestLine {
+        self.line
     }
 
     /// Bytes that it holds: none of those that it borrows.
     #[must_use]
     pub fn held(&self) -> usize {
-        match &self.0 {
+        match &self.bytes {
             Cow::Borrowed(_) => 0,
             Cow::Owned(bytes) => bytes.capacity(),
         }

@@ -15,6 +15,8 @@ use core::net::Ipv6Addr;
 use std::borrow::Cow;
 use std::fmt;
 
+use super::runs::{all, find};
+
 /// Why percent-encoded text can't be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadEscape {
@@ -45,7 +47,7 @@ pub struct Target<'a> {
 impl<'a> Target<'a> {
     /// Splits at the first `?`. An empty path is `/`. RFC 9110, section 4.2.3.
     pub fn parse(path_and_query: &'a str) -> Target<'a> {
-        let (path, query) = split_short(path_and_query, b'?').unwrap_or((path_and_query, ""));
+        let (path, query) = split_at_byte(path_and_query, b'?').unwrap_or((path_and_query, ""));
         Target { path: if path.is_empty() { "/" } else { path }, query }
     }
 
@@ -68,16 +70,21 @@ impl<'a> Target<'a> {
     /// The parameters in order, repeated ones too, decoded as they are asked for. A parameter without `=`
     /// has an empty value; empty ones (`a=1&&b=2`) are passed over.
     pub fn query(&self) -> impl Iterator<Item = Result<Parameter<'a>, BadEscape>> + use<'a> {
+        // Most queries are: then nobody looks at each part of them.
+        let is_decoded = is_decoded(self.query);
         let mut rest = Some(self.query);
         let pairs = std::iter::from_fn(move || {
             let all = rest?;
-            let split = split_short(all, b'&');
+            let split = split_at_byte(all, b'&');
             rest = split.map(|(_, more)| more);
             Some(split.map_or(all, |(pair, _)| pair))
         });
-        pairs.filter(|pair| !pair.is_empty()).map(|pair| {
-            let (key, value) = split_short(pair, b'=').unwrap_or((pair, ""));
-            Ok((decode_form(key)?, decode_form(value)?))
+        pairs.filter(|pair| !pair.is_empty()).map(move |pair| {
+            let (key, value) = split_at_byte(pair, b'=').unwrap_or((pair, ""));
+            match is_decoded {
+                true => Ok((Cow::Borrowed(key), Cow::Borrowed(value))),
+                false => Ok((decode_form(key)?, decode_form(value)?)),
+            }
         })
     }
 }
@@ -87,7 +94,7 @@ pub type Parameter<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// Decodes a path segment. Strict: what is no escape is no guess either.
 pub fn decode(text: &str) -> Result<Cow<'_, str>, BadEscape> {
-    let Some(first) = text.bytes().position(|byte| byte == b'%') else {
+    let Some(first) = find(text.as_bytes(), b'%') else {
         return Ok(Cow::Borrowed(text));
     };
     let mut bytes = Vec::with_capacity(text.len());
@@ -107,11 +114,16 @@ pub fn decode(text: &str) -> Result<Cow<'_, str>, BadEscape> {
 
 /// Decodes a key or a value of a query or a form, where `+` is a space.
 pub fn decode_form(text: &str) -> Result<Cow<'_, str>, BadEscape> {
-    if text.bytes().any(|byte| byte == b'+') {
-        let spaced = text.replace('+', " ");
-        return Ok(Cow::Owned(decode(&spaced)?.into_owned()));
+    if is_decoded(text) {
+        return Ok(Cow::Borrowed(text));
     }
-    decode(text)
+    let spaced = text.replace('+', " ");
+    Ok(Cow::Owned(decode(&spaced)?.into_owned()))
+}
+
+/// Whether text of a query or a form is what it will be decoded.
+fn is_decoded(text: &str) -> bool {
+    all(text.as_bytes(), |byte| (byte != b'%') & (byte != b'+'))
 }
 
 /// Encodes text for one path segment or one query value. Only what RFC 3986, section 2.3 calls unreserved
@@ -157,7 +169,7 @@ pub fn is_authority(text: &str) -> bool {
         return address.parse::<Ipv6Addr>().is_ok()
             && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
     }
-    let (host, port) = split_short(text, b':').unwrap_or((text, ""));
+    let (host, port) = split_at_byte(text, b':').unwrap_or((text, ""));
     !host.is_empty() && is_reg_name(host) && is_port(port)
 }
 
@@ -173,10 +185,9 @@ fn is_reg_name(host: &str) -> bool {
     is_plain || (host.bytes().all(is_odd) && decode(host).is_ok())
 }
 
-/// Splits at an ASCII character. Targets and hosts are so short that a plain loop is done before the search
-/// of the standard library has begun.
-fn split_short(text: &str, at: u8) -> Option<(&str, &str)> {
-    let place = text.bytes().position(|byte| byte == at)?;
+/// Splits at an ASCII character.
+fn split_at_byte(text: &str, at: u8) -> Option<(&str, &str)> {
+    let place = find(text.as_bytes(), at)?;
     Some((&text[..place], &text[place + 1..]))
 }
 
