@@ -35,6 +35,7 @@ impl Hub {
         for (id, channel) in &self.channels {
             let indexed = self.names.get(&channel.name).map(|&id| id as usize);
             assert_eq!(indexed, Some(id), "the index of names");
+            assert_eq!(self.slot_of(&channel.name), Some(id), "the slot of a name");
             assert!(!self.tombs.has(&channel.name), "no stone on an open grave");
             assert!(channel.ring.latest() <= self.log.head());
             channel.audit();

@@ -47,6 +47,7 @@ mod replay;
 mod ring;
 mod tombs;
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
@@ -236,6 +237,8 @@ pub struct Hub {
     slots: usize,
     /// For look-up only: its order is not the same from run to run.
     names: HashMap<Rc<str>, u32>,
+    /// The slot that was looked up last.
+    asked: Cell<u32>,
     readers: Slab<Reader>,
     /// Channels with a pass to go, the one being served in front.
     dirty: VecDeque<u32>,
@@ -267,6 +270,7 @@ impl Hub {
             channels: Slab::new(),
             slots: 0,
             names: HashMap::new(),
+            asked: Cell::new(0),
             readers: Slab::new(),
             dirty: VecDeque::new(),
             served: 0,
@@ -348,7 +352,19 @@ impl Hub {
     /// The open channel of that name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<ChannelId> {
-        self.names.get(name).copied().map(ChannelId)
+        self.slot_of(name).map(|slot| ChannelId(number(slot)))
+    }
+
+    /// The slot of an open channel. Mostly it is the one that was asked for last, since the readers of a room
+    /// come back together, and no name has to be hashed.
+    fn slot_of(&self, name: &str) -> Option<usize> {
+        let asked = self.asked.get() as usize;
+        if self.channels.get(asked).is_some_and(|channel| *channel.name == *name) {
+            return Some(asked);
+        }
+        let slot = *self.names.get(name)?;
+        self.asked.set(slot);
+        Some(slot as usize)
     }
 
     /// About one channel, if it is open.
@@ -375,7 +391,7 @@ impl Hub {
     /// The first message that a channel keeps after `seq`.
     #[must_use]
     pub fn next_message(&self, name: &str, seq: u64) -> Option<Rc<Message>> {
-        let ring = &self.channels[*self.names.get(name)? as usize].ring;
+        let ring = &self.channels[self.slot_of(name)?].ring;
         let mut after = ring.entries_from(ring.after(seq));
         after.find(|message| message.kind() == Kind::Message).cloned()
     }
@@ -384,10 +400,10 @@ impl Hub {
     /// first. Presences are not history.
     #[must_use]
     pub fn history(&self, name: &str, before: Option<u64>, limit: usize) -> Vec<Rc<Message>> {
-        let Some(&id) = self.names.get(name) else {
+        let Some(id) = self.slot_of(name) else {
             return Vec::new();
         };
-        let ring = &self.channels[id as usize].ring;
+        let ring = &self.channels[id].ring;
         ring.history(before.unwrap_or(u64::MAX), limit)
     }
 }

@@ -85,18 +85,18 @@ impl Hub {
         if data.len() > self.bounds.message_bytes {
             return Err(Refusal::MessageTooLong);
         }
-        let Some(&id) = self.names.get(name) else { return Ok(false) };
-        let redacted = self.change(id as usize, |ring, bounds| ring.redact(seq, data, bounds));
-        self.make_room(id as usize);
+        let Some(id) = self.slot_of(name) else { return Ok(false) };
+        let redacted = self.change(id, |ring, bounds| ring.redact(seq, data, bounds));
+        self.make_room(id);
         Ok(redacted)
     }
 
     /// Evicts all that a channel keeps. Whether there is such a channel.
     pub fn clear(&mut self, name: &str) -> bool {
-        let Some(&id) = self.names.get(name) else {
+        let Some(id) = self.slot_of(name) else {
             return false;
         };
-        self.change(id as usize, |ring, _| ring.clear());
+        self.change(id, |ring, _| ring.clear());
         true
     }
 
@@ -121,8 +121,8 @@ impl Hub {
 
     /// The channel `name`, opened if need be.
     pub(super) fn open(&mut self, name: &str) -> Result<usize, Refusal> {
-        if let Some(&id) = self.names.get(name) {
-            return Ok(id as usize);
+        if let Some(id) = self.slot_of(name) {
+            return Ok(id);
         }
         if !is_name(name) {
             return Err(Refusal::BadChannelName);

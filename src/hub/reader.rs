@@ -174,7 +174,7 @@ impl Hub {
     /// subscribed to already. The fan-out tells a reader what is published from now on; what lies before
     /// that, if `start` reaches back, is the caller's to `take`.
     pub fn subscribe(&mut self, reader: ReaderId, name: &str, start: Start) -> Result<ChannelId, Refusal> {
-        let known = self.names.get(name).map(|&id| id as usize);
+        let known = self.slot_of(name);
         let subscriptions = &self.reader(reader).subscriptions;
         if let Some(id) = known
             && let Some(place) = subscriptions.place_of(id)
@@ -193,7 +193,7 @@ impl Hub {
 
     /// Whether the reader was subscribed to `name` until now.
     pub fn unsubscribe(&mut self, reader: ReaderId, name: &str) -> bool {
-        let id = self.names.get(name).map(|&id| id as usize);
+        let id = self.slot_of(name);
         let subscriptions = &self.reader(reader).subscriptions;
         match id.and_then(|id| subscriptions.place_of(id)) {
             Some(place) => {
@@ -209,7 +209,7 @@ impl Hub {
     #[must_use]
     pub fn position_in(&self, reader: ReaderId, name: &str) -> Option<u64> {
         let subscriptions = &self.reader(reader).subscriptions;
-        let place = subscriptions.place_of(*self.names.get(name)? as usize)?;
+        let place = subscriptions.place_of(self.slot_of(name)?)?;
         Some(subscriptions.as_slice()[place].position)
     }
 

@@ -64,7 +64,8 @@ impl Hall {
     }
 
     fn is_another(&mut self, id: ConnId, peer: Peer) -> bool {
-        self.session(id).peer().quota_key() != peer.quota_key()
+        let own = self.session(id).peer();
+        own != peer && own.quota_key() != peer.quota_key()
     }
 
     /// Counts something that the caller does.
