@@ -5,6 +5,9 @@
 
 use crate::wire::json;
 
+/// Room for most events and replies: none is kept for long.
+const OBJECT_BYTES: usize = 160;
+
 /// A JSON object in the making.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
@@ -20,7 +23,9 @@ impl Default for Object {
 impl Object {
     /// `{}`.
     pub fn new() -> Object {
-        Object { bytes: b"{}".to_vec() }
+        let mut bytes = Vec::with_capacity(OBJECT_BYTES);
+        bytes.extend_from_slice(b"{}");
+        Object { bytes }
     }
 
     /// An event: an object whose first member is its type.

@@ -181,7 +181,10 @@ impl<'b> Head<'b> {
 
     /// Whether a list of tokens, over all its lines, has this one; case is ignored. RFC 9110, section 5.6.1.
     pub fn has_token(&self, name: &str, token: &str) -> bool {
-        self.tokens(name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
+        let is_it = |member: &[u8]| member.eq_ignore_ascii_case(token.as_bytes());
+        // Most lists have one member, and many are too short to have this one.
+        self.headers(name)
+            .any(|value| is_it(value) || (value.len() > token.len() && members(value).any(is_it)))
     }
 
     /// Whether the peer wants the connection to go on after this request. RFC 9112, section 9.3.
@@ -244,11 +247,13 @@ impl<'b> Head<'b> {
 
     /// The members of a list field, over all its lines; empty members don't count. RFC 9110, section 5.6.1.2.
     pub fn tokens(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
-        self.headers(name)
-            .flat_map(|value| value.split(|&byte| byte == b','))
-            .map(<[u8]>::trim_ascii)
-            .filter(|member| !member.is_empty())
+        self.headers(name).flat_map(members)
     }
+}
+
+/// The members of one line of a list field.
+fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
 /// The longest names share a bit.
