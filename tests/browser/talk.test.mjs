@@ -328,6 +328,7 @@ test("the keyboard alone is enough, and new messages are announced", { timeout: 
   await goTo(ann, "second");
   await ann.keyboard.press("Alt+ArrowUp");
   await ann.getByRole("heading", { level: 1, name: "lobby" }).waitFor();
+  await ann.getByText("Quiet as space").waitFor(); // what comes with the first page is not news
   await publish(server.base, "lobby", "read me out");
   await until("it is announced", async () => (await ann.textContent("#live")) === "anonymous in lobby: read me out");
   await ann.getByRole("textbox", { name: "Message" }).press("Shift+Tab");
