@@ -51,6 +51,18 @@ impl App for Witness {
         Ok(())
     }
 
+    fn on_return(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        client: ClientId,
+        request: &Request<'_>,
+    ) -> Result<(), Refusal> {
+        if request.parameter("token").as_deref() == Some("dismissed") {
+            ctx.close(client, "dismissed");
+        }
+        Ok(())
+    }
+
     fn on_message(&mut self, ctx: &mut Ctx<'_>, client: ClientId, message: Message<'_>) {
         match message {
             Message::Text("close") => ctx.close(client, "asked for"),
@@ -229,6 +241,18 @@ fn a_client_that_its_own_call_ends_is_answered_and_gone() {
     assert_eq!((response.status, &*response.code()), (403, "dismissed"), "one that comes back");
     assert_eq!(reader.event_of("bye")["why"], "trapped");
     gone();
+    for command in [json!({"op": "ping"}), json!([{"op": "publish", "ch": "trap", "data": 1}])] {
+        let mut reader = Reader::open(&server, Way::Sse, "ch=a");
+        let path = format!("/send?sid={}&token=dismissed", reader.sid);
+        let response = server.post(&path, command.to_string());
+        assert_eq!(
+            (response.status, &*response.code()),
+            (403, "dismissed"),
+            "one that comes back to say {command}"
+        );
+        assert_eq!(reader.event_of("bye")["why"], "dismissed");
+        gone();
+    }
     assert_eq!(server.get("/channels/trap").status, 404, "nothing was published, nobody reads");
 }
 

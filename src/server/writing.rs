@@ -29,6 +29,7 @@ impl Server {
     pub(super) fn send(&mut self, links: &mut Links, request: &Request<'_>) -> Result<Response, Refusal> {
         let client = self.sender(&request.target)?;
         self.app.on_return(&mut Ctx { hall: &mut self.hall, links }, client, request)?;
+        self.hall.check_present(client)?;
         let text = std::str::from_utf8(request.body).map_err(|_| not_json("it is not UTF-8"))?;
         if !text.trim_start().starts_with('[') {
             let reply = self.command(links, client, text);
@@ -73,9 +74,9 @@ impl Server {
         let admitted = self.admit_command(links, client, is_login);
         match command {
             Ok(command) => {
-                let answer = match self.hall.first_answer(client, &command) {
-                    Some(answer) => Ok(answer),
-                    None => admitted.and_then(|()| self.execute(links, client, &command)),
+                let answer = match command.op() {
+                    "publish" => self.publish(links, client, Draft::of(&command), admitted),
+                    _ => admitted.and_then(|()| self.execute(links, client, &command)),
                 };
                 reply(command.reference(), answer)
             }
@@ -95,7 +96,6 @@ impl Server {
                 self.hall.unsubscribe(client, &command.string("ch")?);
                 Ok(Object::new())
             }
-            "publish" => self.publish(links, client, command),
             "who" => {
                 let channel = self.readable(links, client, command)?;
                 Ok(self.hall.who(&channel))
@@ -178,19 +178,30 @@ impl Server {
             .string("head", &cursor(hub.head())))
     }
 
+    /// Publishes, unless it was published before under the same key: then the first answer is given again,
+    /// and nothing since then takes it back, not a quota that is spent, nor what an application thinks of its
+    /// author now. Else the author would be told that a message is not published which everybody has read.
     fn publish(
         &mut self,
         links: &mut Links,
         client: ClientId,
-        command: &Command<'_>,
+        draft: Result<Draft, Refusal>,
+        admitted: Result<(), Refusal>,
     ) -> Result<Object, Refusal> {
-        let channel = command.string("ch")?;
-        let data = command.json("data")?;
+        if let Ok(Draft { channel, data, key: Some(key) }) = &draft {
+            let scope = scope_of(self.hall.user(client), data);
+            let once = Once { scope: &scope, key, is_back_end: false };
+            if let Some(answer) = self.hall.repeated(channel, once) {
+                return Ok(answer);
+            }
+        }
+        admitted?;
+        let Draft { channel, data, key } = draft?;
         self.app.on_publish(&mut Ctx { hall: &mut self.hall, links }, client, &channel, &data)?;
         self.hall.check_present(client)?;
         self.hall.count_publish(links, &channel)?;
         let from = self.hall.user(client).map(str::to_owned);
-        let published = match command.optional_string("key")? {
+        let published = match key {
             None => {
                 let seq = self.hall.hub.publish(&channel, from.as_deref(), Data::Json(&data))?.seq();
                 Published { seq, repeated: false }
@@ -210,6 +221,24 @@ impl Server {
     }
 }
 
+/// What a client wants published.
+struct Draft {
+    channel: String,
+    /// Canonical JSON.
+    data: Vec<u8>,
+    key: Option<String>,
+}
+
+impl Draft {
+    fn of(command: &Command<'_>) -> Result<Draft, Refusal> {
+        Ok(Draft {
+            channel: command.string("ch")?,
+            data: command.json("data")?,
+            key: command.optional_string("key")?,
+        })
+    }
+}
+
 impl Hall {
     /// Publishes unless the same key was published before; the answer is then the first one's.
     pub(super) fn publish_once(
@@ -225,20 +254,7 @@ impl Hall {
         Ok(self.hub.publish_once(channel, from, once, data)?)
     }
 
-    /// The answer to a publish that came before under the same key, which nothing since then takes back: not
-    /// a quota that is spent, nor what an application thinks of its author now. Else the author would be told
-    /// that a message is not published which everybody has read.
-    fn first_answer(&self, client: ClientId, command: &Command<'_>) -> Option<Object> {
-        if command.op() != "publish" {
-            return None;
-        }
-        let key = command.optional_string("key").ok()??;
-        let (channel, data) = (command.string("ch").ok()?, command.json("data").ok()?);
-        let scope = scope_of(self.user(client), &data);
-        self.repeated(&channel, Once { scope: &scope, key: &key, is_back_end: false })
-    }
-
-    /// The same, for a key of whomever.
+    /// The answer to a publish that came before under the same key.
     pub(super) fn repeated(&self, channel: &str, once: Once<'_>) -> Option<Object> {
         let seq = self.hub.published_once(channel, once)?;
         Some(self.answer_publish(Published { seq, repeated: true }))
