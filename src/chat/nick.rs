@@ -66,12 +66,18 @@ pub fn check(nick: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What a nick is known by, however it is spelled. Upper case first and lower case then is what makes one of
-/// ß and ss, of ς and σ: there is no letter left that has another case. Marks are put in order before, for
-/// the iota below becomes a letter, and would part the marks behind it from theirs.
+/// What a nick is known by, however it is spelled. The order of the steps is that of caseless matching (The
+/// Unicode Standard, D146): the iota below becomes a letter, so the marks behind it must have been put in
+/// their order before, and no mark that only looks like one may be among them yet.
 pub fn fold(nick: &str) -> String {
-    let seen: String = nick.nfkd().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
-    seen.nfkc().collect()
+    let seen = small(nick.nfd());
+    small(seen.nfkd()).nfkc().collect()
+}
+
+/// In lower case. Upper case first is what makes one of ß and ss, of ς and σ: there is no letter left that
+/// has another case.
+fn small(chars: impl Iterator<Item = char>) -> String {
+    chars.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 /// Whether that is too long for a nick, and not worth to be folded.
@@ -138,6 +144,7 @@ mod tests {
             ("\u{fb01}n", "fin"),
             ("\u{1d400}nn", "ann"),
             ("\u{391}\u{345}\u{301}\u{301}", "\u{3b1}\u{345}\u{301}\u{301}"),
+            ("a\u{345}\u{ff9f}", "a\u{399}\u{ff9f}"),
         ] {
             assert_eq!(fold(one), fold(other));
             assert_eq!(fold(&fold(one)), fold(one));
