@@ -48,7 +48,7 @@ fn equal(word: u64, byte: u8) -> u64 {
 
 /// Where `byte` comes first, eight bytes at a time. What is searched here is so short that the search of the
 /// standard library would have to be paid for its beginning alone.
-pub fn find(bytes: &[u8], byte: u8) -> Option<usize> {
+pub(super) fn find(bytes: &[u8], byte: u8) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<8>();
     for (place, word) in words.iter().enumerate() {
         let hits = equal(u64::from_le_bytes(*word), byte);
