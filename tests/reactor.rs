@@ -4,205 +4,15 @@
 
 mod sim;
 
-use std::cell::{RefCell, RefMut};
-use std::net::SocketAddr;
-use std::rc::Rc;
-
 use encke::limits::{
     ACCEPT_RETRY_MS, DRAIN_MS, LINGER_AT_STOP_MS, LINGER_MS, READ_BUFFER_BYTES, READS_PER_LINK_MAX,
     REFUSALS_MAX, STOP_MS,
 };
 use encke::reactor::io::Ready;
-use encke::reactor::{ConnId, Handler, Instant, Links, Reactor, Why};
+use encke::reactor::{ConnId, Instant, Links, Why};
 
-use sim::kernel::{Buffers, Faults, Got, Peer, SimKernel, World};
-
-const REFUSAL: &[u8] = b"no room";
-
-/// What the handler was told of one connection.
-#[derive(Debug, Default)]
-struct Seen {
-    bytes: usize,
-    ended: bool,
-    deadlines: Vec<u64>,
-    closed: Option<Why>,
-}
-
-type OnRead = Box<dyn FnMut(&mut Links, ConnId, &[u8])>;
-
-/// Takes note of everything, does what the test says when bytes come, and checks the order of the calls.
-struct Witness {
-    seen: Vec<(ConnId, Seen)>,
-    links_max: usize,
-    on_read: OnRead,
-    on_eof: fn(&mut Links, ConnId),
-}
-
-impl Witness {
-    fn of(&mut self, id: ConnId) -> &mut Seen {
-        let seen = self.seen.iter_mut().find(|(known, _)| *known == id);
-        let (_, seen) = seen.expect("no call before on_open");
-        assert_eq!(seen.closed, None, "no call after on_close");
-        seen
-    }
-}
-
-impl Handler for Witness {
-    fn on_open(&mut self, _: &mut Links, id: ConnId, _: SocketAddr) {
-        assert!(self.seen.iter().all(|(known, _)| *known != id), "on_open twice");
-        self.seen.push((id, Seen::default()));
-    }
-
-    fn on_read(&mut self, links: &mut Links, id: ConnId, bytes: &[u8]) {
-        let seen = self.of(id);
-        assert!(!seen.ended, "bytes after the end");
-        seen.bytes += bytes.len();
-        (self.on_read)(links, id, bytes);
-    }
-
-    fn on_eof(&mut self, links: &mut Links, id: ConnId) {
-        let seen = self.of(id);
-        assert!(!seen.ended, "the end was told twice");
-        seen.ended = true;
-        (self.on_eof)(links, id);
-    }
-
-    fn on_drain(&mut self, _: &mut Links, id: ConnId) {
-        self.of(id);
-    }
-
-    fn on_deadline(&mut self, links: &mut Links, id: ConnId) {
-        let now = links.now().as_millis();
-        self.of(id).deadlines.push(now);
-    }
-
-    fn on_timer(&mut self, _: &mut Links, _: u64) {}
-
-    fn on_close(&mut self, _: &mut Links, id: ConnId, why: Why) {
-        self.of(id).closed = Some(why);
-    }
-
-    fn on_fan_out(&mut self, _: &mut Links, _: usize) {}
-
-    fn on_turn(&mut self, _: &mut Links) {}
-
-    fn on_stop(&mut self, links: &mut Links) {
-        for (id, _) in &self.seen {
-            links.send(*id, &b"bye"[..]);
-        }
-    }
-
-    fn has_work(&self) -> bool {
-        false
-    }
-
-    fn links_max(&self) -> usize {
-        self.links_max
-    }
-
-    fn refusal(&self) -> &'static [u8] {
-        REFUSAL
-    }
-}
-
-/// A reactor, its kernel and the one handler.
-struct Stage {
-    world: Rc<RefCell<World>>,
-    reactor: Reactor<SimKernel>,
-    witness: Witness,
-}
-
-impl Stage {
-    fn new(on_read: impl FnMut(&mut Links, ConnId, &[u8]) + 'static) -> Stage {
-        let world = World::new(0);
-        let reactor = Reactor::new(SimKernel::new(&world));
-        let witness = Witness {
-            seen: Vec::new(),
-            links_max: 1000,
-            on_read: Box::new(on_read),
-            on_eof: |links, id| links.close(id),
-        };
-        Stage { world, reactor, witness }
-    }
-
-    /// A handler that answers nothing.
-    fn silent() -> Stage {
-        Stage::new(|_, _, _| {})
-    }
-
-    fn world(&self) -> RefMut<'_, World> {
-        self.world.borrow_mut()
-    }
-
-    fn connect(&self) -> Peer {
-        self.connect_over(Buffers::default())
-    }
-
-    fn connect_over(&self, buffers: Buffers) -> Peer {
-        self.world().connect(buffers).expect("listening")
-    }
-
-    fn write(&self, peer: Peer, bytes: &[u8]) {
-        assert_eq!(self.world().write(peer, bytes), bytes.len());
-    }
-
-    fn turn(&mut self) {
-        self.reactor.turn(&mut self.witness).expect("the simulated poll does not fail");
-        self.reactor.links().audit();
-    }
-
-    /// Lets `ms` milliseconds pass, in turns as long as the reactor wants to sleep.
-    fn pass(&mut self, ms: u64) {
-        let until = self.world().now_ms + ms;
-        self.world().alarm_ms = until;
-        loop {
-            self.world().deliver_all();
-            self.turn();
-            if self.world().now_ms >= until {
-                return;
-            }
-        }
-    }
-
-    /// Lets everything move that can move without time passing.
-    fn settle(&mut self) {
-        self.pass(0);
-        for _ in 0..50 {
-            self.world().deliver_all();
-            self.turn();
-        }
-    }
-
-    /// Reads what is there: the bytes, and what came after them.
-    fn read(&self, peer: Peer) -> (Vec<u8>, Got) {
-        let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
-        loop {
-            match self.world().read(peer, &mut buffer) {
-                Got::Bytes(count) => bytes.extend_from_slice(&buffer[..count]),
-                other => return (bytes, other),
-            }
-        }
-    }
-
-    /// Reads until the end, the wire and the reactor moving in between.
-    fn read_to_end(&mut self, peer: Peer) -> (Vec<u8>, Got) {
-        let mut bytes = Vec::new();
-        for _ in 0..10_000 {
-            self.world().deliver_all();
-            self.turn();
-            let (more, got) = self.read(peer);
-            bytes.extend(more);
-            if got != Got::Nothing {
-                return (bytes, got);
-            }
-        }
-        panic!("{} bytes, and no end", bytes.len());
-    }
-
-    fn seen(&self, place: usize) -> &Seen {
-        &self.witness.seen[place].1
-    }
-}
+use sim::kernel::{Buffers, Faults, Got, Peer};
+use sim::stage::{REFUSAL, Stage};
 
 /// Answers the first bytes of a connection with `size` bytes, then closes.
 fn answer(size: usize) -> impl FnMut(&mut Links, ConnId, &[u8]) {
@@ -258,7 +68,7 @@ fn stale_event_on_a_reused_slot() {
     stage.settle();
     let new = stage.connect();
     stage.settle();
-    let slots: Vec<usize> = stage.witness.seen.iter().map(|(id, _)| id.slot()).collect();
+    let slots: Vec<usize> = stage.handler.seen.iter().map(|(id, _)| id.slot()).collect();
     assert_eq!(slots, [0, 0]);
     let stale = Ready::Link { token, readable: true, writable: true, fin: true, dead: true };
     stage.world().forge(stale);
@@ -279,13 +89,13 @@ fn accept_at_the_descriptor_limit() {
         stage.connect();
     }
     stage.pass(60_000);
-    assert_eq!(stage.witness.seen.len(), 2);
+    assert_eq!(stage.handler.seen.len(), 2);
     let faults = stage.world().counts.accept_faults;
     assert!(faults > 10 && faults <= 60_000 / ACCEPT_RETRY_MS + 2, "asked {faults} times in a minute");
     stage.world().faults.descriptors = None;
     stage.pass(ACCEPT_RETRY_MS);
     stage.settle();
-    assert_eq!((stage.witness.seen.len(), stage.world().waiting()), (5, 0));
+    assert_eq!((stage.handler.seen.len(), stage.world().waiting()), (5, 0));
 }
 
 /// A connection that ends at the limit makes room for one that waits, in the very next turn.
@@ -299,14 +109,14 @@ fn a_freed_descriptor_is_used_at_once() {
     stage.world().reset(first);
     stage.turn();
     stage.turn();
-    assert_eq!(stage.witness.seen.len(), 2);
+    assert_eq!(stage.handler.seen.len(), 2);
 }
 
 /// Those who find no room are told so, in full, and hold no place that others could use.
 #[test]
 fn table_full() {
     let mut stage = Stage::silent();
-    stage.witness.links_max = 2;
+    stage.handler.links_max = 2;
     let first = stage.connect();
     stage.connect();
     stage.settle();
@@ -322,7 +132,7 @@ fn table_full() {
     let beyond = stage.connect();
     stage.settle();
     assert_eq!(stage.read(beyond), (Vec::new(), Got::End));
-    assert_eq!(stage.witness.seen.len(), 2, "a refused connection is not the handler's");
+    assert_eq!(stage.handler.seen.len(), 2, "a refused connection is not the handler's");
 
     stage.pass(LINGER_MS + 100);
     assert_eq!(stage.reactor.links().len(), 2);
@@ -330,7 +140,7 @@ fn table_full() {
     stage.settle();
     stage.connect();
     stage.settle();
-    assert_eq!(stage.witness.seen.len(), 3);
+    assert_eq!(stage.handler.seen.len(), 3);
 }
 
 /// The peer is still sending when its answer is complete. Closing over its bytes would be a reset, and a
@@ -369,7 +179,7 @@ fn slow_reader() {
     let slow = stage.connect();
     stage.write(slow, b"go");
     stage.settle();
-    let id = stage.witness.seen[0].0;
+    let id = stage.handler.seen[0].0;
     assert!(stage.reactor.links().is_blocked(id));
     assert!(stage.reactor.links().queued(id) > 0);
     let fast = stage.connect();
@@ -460,7 +270,7 @@ fn noise_changes_nothing() {
 #[test]
 fn a_half_closed_reader_is_no_broken_one() {
     let mut stage = Stage::new(|links, id, _| links.send(id, vec![b'x'; 100_000]));
-    stage.witness.on_eof = |_, _| {};
+    stage.handler.on_eof = |_, _| {};
     let buffers = Buffers { down_sending: 1000, down_arrived: 1000, ..Buffers::default() };
     let peer = stage.connect_over(buffers);
     stage.write(peer, b"request");
@@ -478,7 +288,7 @@ fn a_half_closed_reader_is_no_broken_one() {
 #[test]
 fn a_reset_after_a_half_close() {
     let mut stage = Stage::silent();
-    stage.witness.on_eof = |_, _| {};
+    stage.handler.on_eof = |_, _| {};
     let peer = stage.connect();
     stage.world().shut(peer);
     stage.settle();
@@ -516,9 +326,9 @@ fn shutdown_with_a_stuck_reader() {
     stage.world().stop = true;
     stage.world().alarm_ms = u64::MAX;
     let start = stage.world().now_ms;
-    stage.reactor.run(&mut stage.witness).expect("the simulated poll does not fail");
+    stage.reactor.run(&mut stage.handler).expect("the simulated poll does not fail");
     assert_eq!(stage.seen(0).closed, Some(Why::TimedOut));
-    assert_eq!(stage.witness.seen.len(), 1);
+    assert_eq!(stage.handler.seen.len(), 1);
     assert!(stage.world().now_ms - start <= STOP_MS + 32);
 }
 
@@ -576,8 +386,8 @@ fn shutdown_with_open_streams() {
     stage.world().deliver_all();
     stage.turn();
     assert_eq!(stage.reactor.links().len(), 1);
-    stage.reactor.run(&mut stage.witness).expect("the simulated poll does not fail");
+    stage.reactor.run(&mut stage.handler).expect("the simulated poll does not fail");
     let took = stage.world().now_ms - start;
     assert!(took <= LINGER_AT_STOP_MS + 32, "it took {took} ms");
-    assert!(stage.witness.seen.iter().all(|(_, seen)| seen.closed == Some(Why::Finished)));
+    assert!(stage.handler.seen.iter().all(|(_, seen)| seen.closed == Some(Why::Finished)));
 }

@@ -8,4 +8,5 @@ pub(crate) mod inflate;
 pub(crate) mod kernel;
 pub(crate) mod model;
 pub(crate) mod rng;
+pub(crate) mod stage;
 pub(crate) mod track;
