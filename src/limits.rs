@@ -116,7 +116,8 @@ pub const FLUSHES_PER_TURN_MAX: usize = 512;
 /// Chunks handed to one system call. The kernel's own limit is 1,024 (IOV_MAX).
 pub const SLICES_PER_WRITE_MAX: usize = 32;
 
-/// Bytes read in a turn, all connections together. With the next it bounds the time of a turn.
+/// Bytes read in a turn, all connections together; beyond them nobody is read from any more, so that what one
+/// sends is the most that exceeds them. With the bytes written it bounds the time of a turn.
 pub const READ_BYTES_PER_TURN_MAX: u64 = 4 * 1024 * 1024;
 
 /// Bytes that the kernel takes of a connection beyond what it has sent (TCP_NOTSENT_LOWAT). What a slow
@@ -128,7 +129,8 @@ pub const UNSENT_BYTES: u32 = 32 * 1024;
 /// one goes out as a second piece, and is held once however many are sent it.
 pub const BODY_COPIED_BYTES_MAX: usize = 4 * 1024;
 
-/// Bytes written in a turn, all connections together.
+/// Bytes written in a turn, all connections together; beyond them nobody is written to any more, so that the
+/// share of one is the most that exceeds them.
 pub const WRITE_BYTES_PER_TURN_MAX: u64 = 16 * 1024 * 1024;
 
 /// Bytes written to one connection in a turn.

@@ -295,4 +295,34 @@ mod tests {
         assert_eq!(socket.tcp_notsent_lowat().expect("Linux knows it"), UNSENT_BYTES);
         assert!(socket.tcp_nodelay().expect("every system knows it"));
     }
+    /// More sockets are ready than are asked for at once: each is told of once, the rest with the next poll.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn so_many_events_are_taken_at_once() {
+        use super::{EVENTS_PER_POLL_MAX, Io, Kernel, Ready, SocketAddr};
+        const BEYOND: usize = 10;
+        let mut kernel = Kernel::listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let address = kernel.address().expect("it listens");
+        let mut open = Vec::new();
+        for token in 0..EVENTS_PER_POLL_MAX + BEYOND {
+            let client = std::net::TcpStream::connect(address).expect("it listens");
+            let (mut stream, _) = kernel.accept().expect("it waits");
+            kernel.register(&mut stream, token).expect("it is watched");
+            open.push((client, stream));
+        }
+        let mut told: Vec<usize> = Vec::new();
+        let mut poll = || {
+            let mut ready = Vec::new();
+            kernel.poll(&mut ready, Some(0)).expect("it polls");
+            told.extend(ready.iter().filter_map(|event| match event {
+                Ready::Link { token, .. } => Some(token),
+                _ => None,
+            }));
+            ready.len()
+        };
+        assert_eq!(poll(), EVENTS_PER_POLL_MAX);
+        assert_eq!((poll(), poll()), (BEYOND, 0));
+        told.sort_unstable();
+        assert!(told.into_iter().eq(0..open.len()), "each once");
+    }
 }

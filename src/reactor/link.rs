@@ -70,7 +70,7 @@ pub(super) struct Link {
     pub(super) eof: bool,
     pub(super) paused: bool,
     in_run: bool,
-    in_dirty: bool,
+    pub(super) in_dirty: bool,
     pub(super) in_yielded: bool,
     /// Wants [`Handler::on_drain`](super::Handler::on_drain) once nothing waits.
     pub(super) hungry: bool,
@@ -134,6 +134,8 @@ pub struct Links {
     pub(super) run: VecDeque<ConnId>,
     /// Have something to write and a kernel that may take it. Each link is in it once at most.
     pub(super) dirty: VecDeque<ConnId>,
+    /// As those, but their share of this turn is written. They count as dirty, and are in one of the two.
+    pub(super) put_off: VecDeque<ConnId>,
     pub(super) yielded: VecDeque<ConnId>,
     pub(super) spent: u64,
     /// To be reaped at the end of this turn.
@@ -152,6 +154,7 @@ impl Links {
             next_generation: 0,
             run: VecDeque::new(),
             dirty: VecDeque::new(),
+            put_off: VecDeque::new(),
             yielded: VecDeque::new(),
             spent: 0,
             doomed: Vec::new(),
@@ -242,6 +245,11 @@ impl Links {
             link.in_dirty = false;
         }
         Some(id)
+    }
+
+    /// Whether no link is queued for anything.
+    pub(super) fn is_idle(&self) -> bool {
+        [&self.run, &self.dirty, &self.put_off, &self.yielded].iter().all(|queue| queue.is_empty())
     }
 
     /// Takes a link's timer out of the wheel: whether its deadline has come. Re-arms it where not.
@@ -429,8 +437,8 @@ impl Links {
     /// Bytes of the tables of connections and of the timers, whatever they hold.
     pub fn tables_held(&self) -> usize {
         let slot = size_of::<Link>() + 3 * size_of::<usize>();
-        let queued =
-            self.run.capacity() + self.dirty.capacity() + self.yielded.capacity() + self.doomed.capacity();
+        let queues = [&self.run, &self.dirty, &self.put_off, &self.yielded];
+        let queued = queues.map(VecDeque::capacity).iter().sum::<usize>() + self.doomed.capacity();
         self.slots.capacity() * slot + queued * size_of::<ConnId>() + self.wheel.held()
     }
 

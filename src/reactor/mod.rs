@@ -177,9 +177,7 @@ impl<I: Io> Reactor<I> {
     fn wait_ms(&self, handler: &impl Handler) -> Option<u64> {
         let now = self.links.now;
         let accepts = self.acceptable && self.accept_at <= now;
-        let links = &self.links;
-        let is_idle = links.run.is_empty() && links.dirty.is_empty() && links.yielded.is_empty();
-        if accepts || !is_idle || handler.has_work() {
+        if accepts || !self.links.is_idle() || handler.has_work() {
             return Some(0);
         }
         let accept_at = if self.acceptable { self.accept_at } else { Instant::NEVER };
@@ -281,7 +279,7 @@ impl<I: Io> Reactor<I> {
         let round = self.links.run.len().min(LINKS_READ_PER_TURN_MAX);
         let enough = self.links.stats.read_bytes + self.links.spent + READ_BYTES_PER_TURN_MAX;
         for _ in 0..round {
-            if self.links.stats.read_bytes + self.links.spent > enough {
+            if self.links.stats.read_bytes + self.links.spent >= enough {
                 return;
             }
             let Some(id) = self.links.next_run() else { return };
@@ -352,18 +350,23 @@ impl<I: Io> Reactor<I> {
     /// Serves readers in batches and writes each batch out while its links are still in the processor's
     /// cache.
     fn flush(&mut self, handler: &mut impl Handler) {
+        self.links.take_up();
         let mut budget = FLUSHES_PER_TURN_MAX;
         let enough = self.links.stats.written_bytes + WRITE_BYTES_PER_TURN_MAX;
         while budget > 0 && self.links.stats.written_bytes < enough {
+            let left = budget;
             if handler.has_work() {
-                handler.on_fan_out(&mut self.links, FAN_OUT_BATCH_MAX.min(budget));
+                handler.on_fan_out(&mut self.links, FAN_OUT_BATCH_MAX.min(left));
                 budget = budget.saturating_sub(FAN_OUT_BATCH_MAX);
             } else if self.links.dirty.is_empty() {
                 return;
             }
-            // Only what is queued now: a link that wants more after its share comes in the next round.
-            let batch = self.links.dirty.len().min(FLUSHES_PER_TURN_MAX);
+            // Only what is queued now: what is asked for meanwhile comes in the next round.
+            let batch = self.links.dirty.len().min(left);
             for _ in 0..batch {
+                if self.links.stats.written_bytes >= enough {
+                    return;
+                }
                 let Some(id) = self.links.next_dirty() else { break };
                 self.flush_link(handler, id);
             }
@@ -395,7 +398,7 @@ impl<I: Io> Reactor<I> {
                 continue;
             }
             let Some(stream) = self.streams[id.slot()].as_mut() else { return };
-            match write_link(&mut self.io, stream, link, now) {
+            match write_link(&mut self.io, stream, link, WRITE_BYTES_PER_LINK_MAX - sent, now) {
                 Ok(count) => {
                     sent += count;
                     let is_done = link.is_done();
@@ -413,8 +416,7 @@ impl<I: Io> Reactor<I> {
                 }
             }
         }
-        // Its share of this turn is spent.
-        self.links.want_write(id);
+        self.links.put_off(id);
     }
 
     /// All is written: shuts our side and waits for the peer to shut its own.

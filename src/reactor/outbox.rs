@@ -127,14 +127,20 @@ impl Outbox {
         }
     }
 
-    /// Fills `slices` with what is next to go out and returns how many of them it used.
-    pub fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+    /// Fills `slices` with what is next to go out, `bytes_max` of it at most, and returns how many of them it
+    /// used.
+    pub fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>], bytes_max: usize) -> usize {
         let Some(first) = &self.first else { return 0 };
         let rest = self.rest.iter().flat_map(|rest| rest.iter().map(Chunk::as_slice));
         let waiting = std::iter::once(&first.as_slice()[self.front..]).chain(rest);
-        let mut used = 0;
+        let (mut used, mut left) = (0, bytes_max);
         for (slice, bytes) in slices.iter_mut().zip(waiting) {
-            *slice = IoSlice::new(bytes);
+            if left == 0 {
+                break;
+            }
+            let front = &bytes[..bytes.len().min(left)];
+            *slice = IoSlice::new(front);
+            left -= front.len();
             used += 1;
         }
         used
@@ -161,9 +167,9 @@ impl Drop for Outbox {
 mod tests {
     use super::*;
 
-    fn shown(outbox: &Outbox, slices: usize) -> Vec<u8> {
+    fn shown(outbox: &Outbox, slices: usize, bytes_max: usize) -> Vec<u8> {
         let mut buffer = [IoSlice::new(&[]); 8];
-        let used = outbox.gather(&mut buffer[..slices]);
+        let used = outbox.gather(&mut buffer[..slices], bytes_max);
         buffer[..used].iter().flat_map(|slice| slice.to_vec()).collect()
     }
 
@@ -172,7 +178,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(Chunk::Static(b""));
         assert!(outbox.is_empty());
-        assert_eq!(outbox.gather(&mut [IoSlice::new(&[])]), 0);
+        assert_eq!(outbox.gather(&mut [IoSlice::new(&[])], 1), 0);
     }
 
     #[test]
@@ -193,7 +199,7 @@ mod tests {
             outbox.push(Chunk::Shared(Image::from(&b", two"[..])));
             outbox.push(Chunk::from(b", three".to_vec()));
             outbox.advance(cut);
-            assert_eq!(shown(&outbox, 8), &whole[cut..]);
+            assert_eq!(shown(&outbox, 8, usize::MAX), &whole[cut..]);
             assert_eq!(outbox.cost(), whole.len() - cut);
             assert_eq!(account::held(Part::Outboxes), outbox.held());
             outbox.advance(whole.len() - cut);
@@ -235,12 +241,14 @@ mod tests {
     }
 
     #[test]
-    fn gather_stops_where_the_slices_end() {
+    fn gather_stops_where_the_slices_or_the_bytes_end() {
         let mut outbox = Outbox::default();
         for _ in 0..3 {
             outbox.push(Chunk::Static(b"ab"));
         }
-        assert_eq!(shown(&outbox, 2), b"abab");
+        assert_eq!(shown(&outbox, 2, usize::MAX), b"abab");
+        assert_eq!(shown(&outbox, 8, 3), b"aba");
+        assert_eq!(outbox.gather(&mut [IoSlice::new(&[]); 8], 4), 2, "no slice is empty");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!   on_read, on_drain ──► too much ── yield_turn ──► yielded ── next turn, some of them ──► on_drain
+//!   flush ──► its share is written ── put_off ──► put_off ── next turn, behind who asks then ──► flush
 //! ```
 
 use super::id::ConnId;
@@ -36,6 +37,20 @@ impl Links {
     /// Takes note of work that costs as much as reading so many bytes: the budget of a turn is for both.
     pub fn spend(&mut self, bytes: u64) {
         self.spent += bytes;
+    }
+
+    /// Its share of this turn is written: nothing more is before the next, whatever is asked for meanwhile.
+    pub(super) fn put_off(&mut self, id: ConnId) {
+        if let Some(link) = self.link(id)
+            && !std::mem::replace(&mut link.in_dirty, true)
+        {
+            self.put_off.push_back(id);
+        }
+    }
+
+    /// Queues for writing those that were put off.
+    pub(super) fn take_up(&mut self) {
+        self.dirty.append(&mut self.put_off);
     }
 
     /// Calls back some that left it at their share of an earlier turn.

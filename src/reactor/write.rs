@@ -9,18 +9,19 @@ use super::link::Link;
 use super::time::Instant;
 use crate::limits::SLICES_PER_WRITE_MAX;
 
-/// One system call for what waits on `link`, as much of it as one call may carry.
+/// One system call for what waits on `link`: as much as one call may carry, `bytes_max` at most.
 pub(super) fn write_link<I: Io>(
     io: &mut I,
     stream: &mut I::Stream,
     link: &mut Link,
+    bytes_max: usize,
     now: Instant,
 ) -> Result<usize> {
     let written = match link.outbox.single() {
-        Some(bytes) => io.write(stream, &[IoSlice::new(bytes)]),
+        Some(bytes) => io.write(stream, &[IoSlice::new(&bytes[..bytes.len().min(bytes_max)])]),
         None => {
             let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE_MAX];
-            let used = link.outbox.gather(&mut slices);
+            let used = link.outbox.gather(&mut slices, bytes_max);
             io.write(stream, &slices[..used])
         }
     };

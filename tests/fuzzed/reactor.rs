@@ -44,10 +44,13 @@ pub fn outbox(input: &[u8]) {
             }
         }
         let mut slices = [IoSlice::new(&[]); 4];
-        let used = outbox.gather(&mut slices[..1 + choices.below(4)]);
+        let places = choices.below(4);
+        let bytes_max = [1, 300, usize::MAX, usize::MAX][places];
+        let used = outbox.gather(&mut slices[..=places], bytes_max);
         let shown: Vec<u8> = slices[..used].iter().flat_map(|slice| slice.to_vec()).collect();
         assert!(slices[..used].iter().all(|slice| !slice.is_empty()), "an empty slice says: end of stream");
         assert!(model.iter().take(shown.len()).eq(&shown), "the front");
+        assert!(shown.len() <= bytes_max);
         assert_eq!(shown.is_empty(), model.is_empty());
         assert_eq!((outbox.cost(), outbox.is_empty()), (model.len(), model.is_empty()));
     }

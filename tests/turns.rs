@@ -1,0 +1,273 @@
+//! The budgets of a turn, each reached and passed over a kernel in memory: a turn does what its budget allows,
+//! whoever asks for little is served beside it, and what was left over is done by the turns that follow, in order.
+//!
+//! It looks at single turns and at nothing else: that no byte is lost, whatever happens meanwhile, is the
+//! simulation's to show. How many events are taken from a real kernel at once is tested beside it, in
+//! `src/reactor/io.rs`.
+
+mod sim;
+
+use std::ops::Range;
+
+use encke::chat::Chat;
+use encke::limits::{
+    ACCEPTS_PER_TURN_MAX, FAN_OUT_BATCH_MAX, FLUSHES_PER_TURN_MAX, INFLATED_BYTES_PER_TURN_MAX,
+    LINKS_CALLED_BACK_PER_TURN_MAX, LINKS_READ_PER_TURN_MAX, READ_BUFFER_BYTES, READ_BYTES_PER_TURN_MAX,
+    READS_PER_LINK_MAX, SLICES_PER_WRITE_MAX, WRITE_BYTES_PER_LINK_MAX, WRITE_BYTES_PER_TURN_MAX,
+};
+use encke::reactor::{ConnId, Handler, Links};
+use encke::server::{Config, Server, Shared};
+use sim::decode::{Frame, TEXT};
+use sim::kernel::{Buffers, Peer};
+use sim::rng::Rng;
+use sim::stage::{NEWS, Stage};
+
+/// Room for all that one peer sends and is sent here.
+const WIDE: Buffers =
+    Buffers { up_sending: 1 << 20, up_arrived: 1 << 20, down_sending: 1 << 21, down_arrived: 1 << 21 };
+
+/// Connections that are open, and have nothing to do.
+fn open<H: Handler>(stage: &mut Stage<H>, count: usize) -> Vec<Peer> {
+    let peers = (0..count).map(|_| stage.connect_over(WIDE)).collect();
+    stage.settle();
+    peers
+}
+
+/// What a turn did for each of some peers: bytes read of it, bytes written to it.
+struct Done {
+    read: Vec<usize>,
+    written: Vec<usize>,
+}
+
+fn turn<H: Handler>(stage: &mut Stage<H>, peers: &[Peer]) -> Done {
+    let unread = |stage: &Stage<H>| peers.iter().map(|&peer| stage.world().unread(peer)).collect::<Vec<_>>();
+    stage.world().deliver_all();
+    let before = unread(stage);
+    stage.turn();
+    let read = before.iter().zip(unread(stage)).map(|(before, after)| before - after).collect();
+    stage.world().deliver_all();
+    Done { read, written: peers.iter().map(|&peer| stage.read(peer).0.len()).collect() }
+}
+
+/// Those who had a part of it. They stand side by side, or somebody was passed over.
+fn served(bytes: &[usize]) -> Range<usize> {
+    let first = bytes.iter().position(|&bytes| bytes > 0).unwrap_or(0);
+    let count = bytes.iter().filter(|&&bytes| bytes > 0).count();
+    assert!(bytes[first..first + count].iter().all(|&bytes| bytes > 0), "not in order");
+    first..first + count
+}
+
+#[test]
+fn so_many_are_accepted() {
+    const MOST: usize = ACCEPTS_PER_TURN_MAX;
+    let mut stage = Stage::new(|links, id, bytes| links.send(id, bytes.to_vec()));
+    let other = open(&mut stage, 1);
+    let crowd: Vec<Peer> = (0..2 * MOST + 1).map(|_| stage.connect()).collect();
+    for held in [MOST, 2 * MOST, 2 * MOST + 1] {
+        stage.write(other[0], b"ping");
+        assert_eq!(turn(&mut stage, &other).written, [4], "beside {held}");
+        let are_held: Vec<usize> =
+            crowd.iter().map(|&peer| usize::from(stage.world().is_held(peer))).collect();
+        assert_eq!(served(&are_held), 0..held);
+    }
+}
+
+#[test]
+fn so_many_are_read() {
+    const MOST: usize = LINKS_READ_PER_TURN_MAX;
+    let mut stage = Stage::silent();
+    let peers = open(&mut stage, MOST + 10);
+    let (other, crowd) = peers.split_last().expect("some");
+    crowd.iter().for_each(|&peer| stage.write(peer, b"x"));
+    assert_eq!(served(&turn(&mut stage, &peers).read), 0..MOST);
+    stage.write(*other, b"x");
+    assert_eq!(served(&turn(&mut stage, &peers).read), MOST..MOST + 10, "and the other behind them");
+}
+
+#[test]
+fn so_many_bytes_are_read() {
+    const SHARE: usize = READS_PER_LINK_MAX * READ_BUFFER_BYTES;
+    const MOST: usize = READ_BYTES_PER_TURN_MAX as usize / SHARE;
+    let mut stage = Stage::silent();
+    let peers = open(&mut stage, MOST + 4);
+    let (small, greedy) = peers.split_last().expect("some");
+    greedy.iter().for_each(|&peer| stage.write(peer, &[b'x'; 2 * SHARE]));
+    stage.write(*small, b"x");
+    let first = turn(&mut stage, &peers).read;
+    assert_eq!((served(&first), first.iter().sum()), (0..MOST, READ_BYTES_PER_TURN_MAX as usize));
+    let second = turn(&mut stage, &peers).read;
+    assert_eq!(second[MOST..], [SHARE, SHARE, SHARE, 1], "nobody is read twice before everybody was once");
+    assert_eq!(second.iter().sum::<usize>(), READ_BYTES_PER_TURN_MAX as usize + 1);
+    stage.settle();
+    assert!(greedy.iter().all(|&peer| stage.world().unread(peer) == 0));
+}
+
+/// What costs as much as reading so many bytes is taken from the same budget.
+#[test]
+fn what_is_spent_counts_as_read() {
+    let mut stage = Stage::new(|links, _, _| links.spend(READ_BYTES_PER_TURN_MAX / 4));
+    let peers = open(&mut stage, 6);
+    peers.iter().for_each(|&peer| stage.write(peer, b"x"));
+    assert_eq!(served(&turn(&mut stage, &peers).read), 0..4);
+    assert_eq!(served(&turn(&mut stage, &peers).read), 4..6);
+}
+
+#[test]
+fn so_many_are_handed_the_news_between_two_rounds_of_writing() {
+    let mut stage = Stage::new(|links, id, bytes| links.send(id, bytes.to_vec()));
+    let peers = open(&mut stage, 2 * FLUSHES_PER_TURN_MAX + 1);
+    let (other, crowd) = peers.split_first().expect("some");
+    stage.handler.due = stage.handler.seen[1..].iter().map(|(id, _)| *id).collect();
+    let mut told = vec![0; crowd.len()];
+    while stage.handler.has_work() {
+        stage.write(*other, b"ping");
+        let written = turn(&mut stage, &peers).written;
+        assert_eq!(written[0], 4, "others are answered in the turn in which they ask");
+        let next = served(&told).end;
+        let now = served(&written[1..]);
+        assert!(now.start == next && now.len() <= FLUSHES_PER_TURN_MAX, "{now:?} after {next}");
+        told.iter_mut().zip(&written[1..]).for_each(|(told, written)| *told += written);
+    }
+    assert!(stage.handler.batches.iter().all(|&batch| batch <= FAN_OUT_BATCH_MAX));
+    assert_eq!(told, vec![NEWS.len(); crowd.len()], "everybody once");
+}
+
+/// Bytes of one make the handler send `chunks` to everybody.
+fn broadcast(chunks: Vec<Shared>) -> Stage {
+    Stage::new(move |links: &mut Links, _: ConnId, _: &[u8]| {
+        let everybody: Vec<ConnId> = links.iter_from(0).collect();
+        for id in everybody {
+            chunks.iter().for_each(|chunk| links.send(id, chunk.clone()));
+        }
+    })
+}
+
+#[test]
+fn so_many_are_written_to() {
+    const MOST: usize = FLUSHES_PER_TURN_MAX;
+    let mut stage = broadcast(vec![Shared::from(NEWS)]);
+    let peers = open(&mut stage, MOST + 10);
+    stage.write(peers[0], b"go");
+    assert_eq!(served(&turn(&mut stage, &peers).written), 0..MOST);
+    // Nobody is told again before all were told: then come those who are asked for now.
+    stage.write(peers[1], b"go");
+    let second = turn(&mut stage, &peers).written;
+    assert_eq!(second[MOST..], [2 * NEWS.len(); 10]);
+    assert_eq!(second.iter().filter(|&&bytes| bytes > 0).count(), MOST);
+    assert_eq!(served(&turn(&mut stage, &peers).written), MOST - 10..MOST);
+}
+
+#[test]
+fn so_many_slices_are_one_write() {
+    let pieces = 2 * SLICES_PER_WRITE_MAX + 1;
+    let mut stage = broadcast((0..pieces).map(|n| Shared::from(n.to_string().as_bytes())).collect());
+    let peer = open(&mut stage, 1)[0];
+    let before = stage.world().counts.writes;
+    stage.write(peer, b"go");
+    stage.world().deliver_all();
+    stage.turn();
+    assert_eq!(stage.world().counts.writes - before, 3);
+    stage.world().deliver_all();
+    let all: String = (0..pieces).map(|n| n.to_string()).collect();
+    assert_eq!(stage.read(peer).0, all.as_bytes());
+}
+
+/// In one piece or in many: nobody is written more than its share, all together no more than theirs.
+#[test]
+fn so_many_bytes_are_written() {
+    const SHARE: usize = WRITE_BYTES_PER_LINK_MAX;
+    const MOST: usize = WRITE_BYTES_PER_TURN_MAX as usize / SHARE;
+    for pieces in [1, 4 * SLICES_PER_WRITE_MAX] {
+        let mut stage = broadcast(vec![Shared::from(vec![b'x'; 2 * SHARE / pieces]); pieces]);
+        let peers = open(&mut stage, 2 * MOST);
+        stage.write(peers[0], b"go");
+        let mut told = vec![0; peers.len()];
+        for turn_served in [0..MOST, MOST..2 * MOST, 0..MOST, MOST..2 * MOST] {
+            let written = turn(&mut stage, &peers).written;
+            assert!(written.iter().all(|&bytes| bytes == 0 || bytes == SHARE), "{written:?}");
+            assert_eq!(served(&written), turn_served, "nobody's second share before everybody's first");
+            told.iter_mut().zip(&written).for_each(|(told, written)| *told += written);
+        }
+        assert_eq!(told, vec![2 * SHARE; peers.len()]);
+    }
+}
+
+/// One that is sent much has its share in a turn, and the others are answered beside it.
+#[test]
+fn so_many_bytes_are_written_to_one() {
+    const SHARE: usize = WRITE_BYTES_PER_LINK_MAX;
+    let mut stage = Stage::new(|links, id, bytes| links.send(id, vec![b'x'; bytes.len() * SHARE]));
+    let peers = open(&mut stage, 2);
+    stage.write(peers[0], b"1234");
+    for _ in 0..4 {
+        stage.write(peers[1], b"1");
+        assert_eq!(turn(&mut stage, &peers).written, [SHARE, SHARE]);
+    }
+    assert_eq!(turn(&mut stage, &peers).written, [0, 0]);
+}
+
+#[test]
+fn so_many_are_called_back() {
+    const MOST: usize = LINKS_CALLED_BACK_PER_TURN_MAX;
+    let mut stage = Stage::new(|links, id, bytes| match bytes {
+        b"much" => links.yield_turn(id),
+        _ => links.send(id, bytes.to_vec()),
+    });
+    let peers = open(&mut stage, 2 * MOST + 2);
+    let (other, crowd) = peers.split_first().expect("some");
+    crowd.iter().for_each(|&peer| stage.write(peer, b"much"));
+    for called_back in [0, MOST, 2 * MOST, 2 * MOST + 1, 2 * MOST + 1] {
+        stage.write(*other, b"ping");
+        assert_eq!(turn(&mut stage, &peers).written[0], 4);
+        let drained: Vec<usize> = stage.handler.seen[1..].iter().map(|(_, seen)| seen.drained).collect();
+        assert_eq!((served(&drained), drained.iter().sum()), (0..called_back, called_back), "each once");
+    }
+}
+
+const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+
+/// The first bit that is reserved: the message is compressed.
+const RSV1: u8 = 0x40;
+
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    Frame::emit(first, true, [1, 2, 3, 4], payload, &mut out);
+    out
+}
+
+/// A message that inflates to more than a half of what may be inflated in a turn, and asks for an answer.
+fn inflating() -> Vec<u8> {
+    let spaces = " ".repeat(INFLATED_BYTES_PER_TURN_MAX as usize * 3 / 4);
+    let mut packed = Vec::with_capacity(1_000);
+    let mut compress = flate2::Compress::new(flate2::Compression::best(), false);
+    let plain = format!("{{\"op\":\"ping\"{spaces}}}");
+    compress.compress_vec(plain.as_bytes(), &mut packed, flate2::FlushCompress::Sync).expect("compressed");
+    packed.truncate(packed.len() - 4);
+    frame(TEXT | RSV1, &packed)
+}
+
+#[test]
+fn so_many_bytes_are_inflated() {
+    let mut entropy = Rng::new(0);
+    let fill = Box::new(move |bytes: &mut [u8]| entropy.fill(bytes));
+    let mut stage = Stage::of(Server::new(Config::default(), Box::new(Chat::new()), fill));
+    let peers = open(&mut stage, 2);
+    peers.iter().for_each(|&peer| stage.write(peer, UPGRADE.as_bytes()));
+    stage.settle();
+    turn(&mut stage, &peers);
+    stage.write(peers[0], &inflating().repeat(9));
+    // Two pass the budget, and it is looked at before the next.
+    let mut replies = 0;
+    for two_more in [2, 4, 6, 8, 9] {
+        stage.write(peers[1], &frame(TEXT, b"{\"op\":\"ping\"}"));
+        stage.world().deliver_all();
+        stage.turn();
+        stage.world().deliver_all();
+        let count = |bytes: &[u8]| bytes.windows(9).filter(|part| part == b"\"ok\":true").count();
+        assert_eq!(count(&stage.read(peers[1]).0), 1, "the other is answered at once");
+        replies += count(&stage.read(peers[0]).0);
+        assert_eq!(replies, two_more);
+    }
+}
