@@ -1,11 +1,6 @@
-//! Runs of bytes in a request head: what may stand in a token and in a text, and a whole head that has
-//! nothing odd in it.
+//! Runs of bytes: what may stand in a token and in a text, and how a byte is found among others.
 //!
-//! It names no offence: what it does not know is left to the scanner in `scan`. Read first: RFC 9110,
-//! sections 5.5 and 5.6.2.
-
-use super::scan::RequestLine;
-use crate::limits::{METHOD_BYTES_MAX, TARGET_BYTES_MAX};
+//! It knows no line and no head. Read first: RFC 9110, sections 5.5 and 5.6.2.
 
 /// One in each byte of a word.
 const ONES: u64 = u64::MAX / 255;
@@ -86,42 +81,6 @@ pub(super) fn text_run(bytes: &[u8]) -> usize {
         }
     }
     at + bytes[at..].iter().take_while(|&&byte| is_text_byte(byte)).count()
-}
-
-/// The length of a head that is here whole and has nothing odd in it, and its request line: the scanner's
-/// answer to nearly every head, a line at a time instead of a byte. `None` says nothing; the scanner then
-/// looks at every byte, and it alone names offences.
-pub(super) fn ordinary_head(bytes: &[u8]) -> Option<(usize, RequestLine)> {
-    let method = bytes.iter().take(METHOD_BYTES_MAX + 1).position(|&byte| !is_token_byte(byte))?;
-    if method == 0 || bytes[method] != b' ' {
-        return None;
-    }
-    let target = method + 1;
-    let line = target + text_run(&bytes[target..]);
-    let target_len = find(&bytes[target..line], b' ')?;
-    if target_len >= TARGET_BYTES_MAX {
-        return None;
-    }
-    let mut at = line;
-    loop {
-        if bytes.get(at..at + 2)? != b"\r\n" {
-            return None;
-        }
-        at += 2;
-        match bytes.get(at)? {
-            b'\r' => break,
-            b' ' | b'\t' => return None,
-            _ => at += text_run(&bytes[at..]),
-        }
-    }
-    // No head is longer than HEAD_BYTES_MAX.
-    let request_line = RequestLine {
-        method: 0,
-        target: target as u16,
-        version: (target + target_len + 1) as u16,
-        end: line as u16,
-    };
-    (*bytes.get(at + 1)? == b'\n').then_some((at + 2, request_line))
 }
 
 #[cfg(test)]
