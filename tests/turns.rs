@@ -16,11 +16,10 @@ use encke::limits::{
     READS_PER_LINK_MAX, SLICES_PER_WRITE_MAX, WRITE_BYTES_PER_LINK_MAX, WRITE_BYTES_PER_TURN_MAX,
 };
 use encke::reactor::{ConnId, Handler, Links};
-use encke::server::{Config, Server, Shared};
+use encke::server::{Config, Shared};
 use sim::decode::{Frame, TEXT};
 use sim::kernel::{Buffers, Peer};
-use sim::rng::Rng;
-use sim::stage::{NEWS, Stage};
+use sim::stage::{NEWS, Stage, server};
 
 /// Room for all that one peer sends and is sent here.
 const WIDE: Buffers =
@@ -250,9 +249,7 @@ fn inflating() -> Vec<u8> {
 
 #[test]
 fn so_many_bytes_are_inflated() {
-    let mut entropy = Rng::new(0);
-    let fill = Box::new(move |bytes: &mut [u8]| entropy.fill(bytes));
-    let mut stage = Stage::of(Server::new(Config::default(), Box::new(Chat::new()), fill));
+    let mut stage = Stage::of(server(Config::default(), Chat::new()));
     let peers = open(&mut stage, 2);
     peers.iter().for_each(|&peer| stage.write(peer, UPGRADE.as_bytes()));
     stage.settle();

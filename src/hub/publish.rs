@@ -484,4 +484,26 @@ mod tests {
         hub.take(reader, usize::MAX, &mut out);
         assert!(matches!(out[0], Item::Gap { .. }));
     }
+    /// However long one channel goes on, the others lose what that one may keep, and no more.
+    #[test]
+    fn a_flood_of_one_channel_leaves_the_history_of_others() {
+        let one = {
+            let mut hub = Hub::new(1, Bounds::default());
+            publish(&mut hub, "c0");
+            hub.bytes()
+        };
+        let bounds = Bounds { log_bytes: 100 * one, channel_bytes: 10 * one, ..Bounds::default() };
+        let mut hub = Hub::new(1, bounds);
+        for i in 0..100 {
+            publish(&mut hub, &format!("c{}", i % 20));
+        }
+        assert!(hub.bytes() > 95 * one, "it is full");
+        for _ in 0..1_000 {
+            publish(&mut hub, "fl");
+        }
+        hub.audit();
+        assert!((8..=10).contains(&hub.history("fl", None, 99).len()));
+        let left = (0..20).map(|n| hub.history(&format!("c{n}"), None, 99).len());
+        assert!(left.clone().all(|left| left >= 4), "{:?} of 5 each", left.collect::<Vec<_>>());
+    }
 }

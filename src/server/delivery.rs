@@ -76,18 +76,18 @@ impl Runs {
 }
 
 impl Hall {
-    /// Serves one reader of what was published. Whether that took what nobody else may need.
-    pub(super) fn serve(&mut self, links: &mut Links, due: Due) -> bool {
-        let Some((client, held)) = self.clients.at(due.reader.slot()) else { return false };
+    /// Serves one reader of what was published.
+    pub(super) fn serve(&mut self, links: &mut Links, due: Due) {
+        let Some((client, held)) = self.clients.at(due.reader.slot()) else { return };
         // A client without a connection takes what it missed when it comes back.
-        let (Some(id), transport) = (held.conn(), held.transport) else { return false };
+        let (Some(id), transport) = (held.conn(), held.transport) else { return };
         if transport.is_poll() {
             self.answer_poll(links, id);
-            return true;
+            return;
         }
         let Some(offer) = links.offer(id, HIGH_WATER_BYTES) else {
             links.want_drain(id);
-            return false;
+            return;
         };
         match due.run {
             Some(run) if self.hub.advance(due.reader, due.channel, run.0, run.1) => {
@@ -95,12 +95,8 @@ impl Hall {
                 if self.hub.is_behind(due.reader) {
                     links.want_drain(id);
                 }
-                false
             }
-            _ => {
-                self.pump(links, client);
-                true
-            }
+            _ => self.pump(links, client),
         }
     }
 

@@ -343,7 +343,8 @@ impl Handler for Server {
         let enough = memory::made() + self.hall.step();
         for _ in 0..budget {
             let Some(due) = self.hall.hub.next_due() else { break };
-            if self.hall.serve(links, due) && memory::made() > enough {
+            self.hall.serve(links, due);
+            if memory::made() > enough {
                 break;
             }
         }
@@ -356,6 +357,8 @@ impl Handler for Server {
         if !std::mem::replace(&mut self.started, true) {
             self.app.on_start(&mut Ctx { hall: &mut self.hall, links });
         }
+        // What the application holds may have changed without a word from anybody.
+        self.relieve(links);
     }
 
     fn on_stop(&mut self, links: &mut Links) {

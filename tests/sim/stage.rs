@@ -8,8 +8,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use encke::reactor::{ConnId, Handler, Links, Reactor, Why};
+use encke::server::{App, Config, Server};
 
 use super::kernel::{Buffers, Got, Peer, SimKernel, World};
+use super::rng::Rng;
 
 pub(crate) const REFUSAL: &[u8] = b"no room";
 
@@ -137,6 +139,12 @@ impl Stage {
     pub(crate) fn seen(&self, place: usize) -> &Seen {
         &self.handler.seen[place].1
     }
+}
+
+/// A whole server.
+pub(crate) fn server(config: Config, app: impl App + 'static) -> Server {
+    let mut entropy = Rng::new(0);
+    Server::new(config, Box::new(app), Box::new(move |bytes| entropy.fill(bytes)))
 }
 
 impl<H: Handler> Stage<H> {
