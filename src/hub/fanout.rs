@@ -299,4 +299,48 @@ mod tests {
         let due = std::iter::from_fn(|| hub.next_due());
         assert_eq!(due.count(), 1000 / (FANOUT_PASSED_OVER_MAX + 1));
     }
+    /// The length of each run in which a reader that is behind is served.
+    fn runs(hub: &mut Hub, reader: ReaderId) -> Vec<usize> {
+        std::iter::from_fn(|| {
+            let (channel, run) = hub.next_run(reader)?;
+            let count = hub.messages(channel, run.0, run.1).count();
+            assert!(hub.advance(reader, channel, run.0, run.1));
+            Some(count)
+        })
+        .collect()
+    }
+
+    #[test]
+    fn a_run_has_so_many_messages() {
+        let mut hub = Hub::new(1, Bounds::default());
+        let reader = crowd(&mut hub, "a", 1)[0];
+        (0..=RUN_MESSAGES_MAX).for_each(|_| publish(&mut hub, "a"));
+        let due = hub.next_due().expect("it is behind");
+        let (from, to) = due.run.expect("it reads one channel");
+        assert_eq!(hub.messages(due.channel, from, to).count(), RUN_MESSAGES_MAX);
+        assert_eq!(runs(&mut hub, reader), [RUN_MESSAGES_MAX, 1]);
+    }
+
+    #[test]
+    fn a_run_has_so_many_bytes() {
+        let mut hub = Hub::new(1, Bounds::default());
+        let reader = crowd(&mut hub, "a", 1)[0];
+        let mut publish = |length: usize| {
+            hub.publish("a", None, "1".repeat(length).as_bytes()).expect("published");
+            hub.history("a", None, 1)[0].json().len()
+        };
+        let around = publish(100) - 100;
+        let half = RUN_BYTES_MAX / 2 - around;
+        // The first takes its place in the first run.
+        publish(half - 100 - around);
+        publish(half);
+        for length in [half, half, half + 1, half, RUN_BYTES_MAX, 1] {
+            publish(length);
+        }
+        assert_eq!(
+            runs(&mut hub, reader),
+            [3, 2, 1, 1, 1, 1],
+            "what fits is joined, a longer one goes alone"
+        );
+    }
 }

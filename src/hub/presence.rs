@@ -74,6 +74,7 @@ impl Hub {
 mod tests {
     use super::super::{Bounds, Item, ReaderId, Start};
     use super::*;
+    use crate::limits::PRESENCE_TOLD_MAX;
 
     fn reader(hub: &mut Hub, user: Option<&str>) -> ReaderId {
         let reader = hub.join().expect("joined");
@@ -157,5 +158,23 @@ mod tests {
         assert!(told(&mut hub, watcher).is_empty());
         hub.leave(users[1]);
         assert_eq!(told(&mut hub, watcher), ["leave bob 1"]);
+    }
+    #[test]
+    fn so_many_are_told_one_by_one() {
+        let mut hub = Hub::new(1, Bounds::default());
+        let watcher = reader(&mut hub, None);
+        let mut join = |number: usize| {
+            let last = reader(&mut hub, Some(&format!("n{number}")));
+            (last, told(&mut hub, watcher))
+        };
+        for number in 1..=PRESENCE_TOLD_MAX {
+            assert_eq!(join(number).1, [format!("join n{number} {number}")]);
+        }
+        let (last, told_of) = join(PRESENCE_TOLD_MAX + 1);
+        assert!(told_of.is_empty(), "{told_of:?}");
+        let channel = hub.find("a").expect("open");
+        assert_eq!(hub.users(channel).count(), PRESENCE_TOLD_MAX + 1, "the list is right all the same");
+        hub.leave(last);
+        assert!(told(&mut hub, watcher).is_empty(), "who was not told of coming is not told of going");
     }
 }

@@ -246,6 +246,7 @@ impl Hub {
 mod tests {
     use super::super::{Item, ReaderId, Start};
     use super::*;
+    use crate::limits::SWEEP_CHANNELS;
 
     fn publish(hub: &mut Hub, name: &str) -> u64 {
         let message = hub.publish(name, None, b"1").expect("published");
@@ -505,5 +506,17 @@ mod tests {
         assert!((8..=10).contains(&hub.history("fl", None, 99).len()));
         let left = (0..20).map(|n| hub.history(&format!("c{n}"), None, 99).len());
         assert!(left.clone().all(|left| left >= 4), "{:?} of 5 each", left.collect::<Vec<_>>());
+    }
+    #[test]
+    fn a_sweep_looks_at_so_many_channels() {
+        let mut hub = Hub::new(1, Bounds { message_kept_ms: 1, ..Bounds::default() });
+        for number in 0..=SWEEP_CHANNELS {
+            publish(&mut hub, &number.to_string());
+        }
+        while hub.next_due().is_some() {}
+        hub.set_time(100, 0);
+        assert_eq!(hub.sweep(SWEEP_CHANNELS), SWEEP_CHANNELS);
+        assert_eq!(hub.channels().count(), 1, "it waits for the next");
+        assert_eq!((hub.sweep(SWEEP_CHANNELS), hub.channels().count()), (1, 0));
     }
 }

@@ -392,4 +392,17 @@ mod tests {
         assert_eq!((ring.len(), ring.floor()), (0, 1));
         assert!(!ring.shed(0));
     }
+    #[test]
+    fn so_many_messages_keep_their_images() {
+        let bounds = Bounds::default();
+        let mut ring = Ring::new(0);
+        for seq in 1..=FRESH_MESSAGES_MAX as u64 {
+            ring.push(message(seq), &bounds);
+        }
+        assert!(ring.entries.iter().all(|message| !message.is_stale()));
+        ring.push(message(1_000), &bounds);
+        let stale: Vec<bool> = ring.entries.iter().map(|message| message.is_stale()).collect();
+        assert!(stale[0] && stale[1..].iter().all(|is_stale| !is_stale), "the oldest lets go");
+        assert_eq!(stale.len(), FRESH_MESSAGES_MAX + 1);
+    }
 }
