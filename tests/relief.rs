@@ -34,33 +34,6 @@ impl Stage<Server> {
         self.handler.pressure(self.reactor.links())
     }
 
-    /// A connection that has said that.
-    fn say(&mut self, text: &str) -> Peer {
-        let peer =
-            self.connect_over(Buffers { up_sending: 1 << 20, up_arrived: 1 << 20, ..Buffers::default() });
-        self.write(peer, text.as_bytes());
-        self.move_on();
-        peer
-    }
-
-    fn move_on(&mut self) {
-        for _ in 0..4 {
-            self.world().deliver_all();
-            self.turn();
-        }
-        self.world().deliver_all();
-    }
-
-    fn ask(&mut self, line: &str, body: &str) -> String {
-        let length = body.len();
-        let peer = self
-            .say(&format!("{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"));
-        let answer = String::from_utf8(self.read(peer).0).expect("text");
-        self.world().close(peer);
-        self.move_on();
-        answer
-    }
-
     /// Begins a request that holds so many bytes and does not end.
     fn hold(&mut self, bytes: usize) -> Peer {
         let length = 500_000;

@@ -222,4 +222,34 @@ impl<H: Handler> Stage<H> {
         }
         panic!("{} bytes, and no end", bytes.len());
     }
+
+    /// A connection that has said that.
+    pub(crate) fn say(&mut self, text: &str) -> Peer {
+        let most = 1 << 20;
+        let wide = Buffers { up_sending: most, up_arrived: most, down_sending: most, down_arrived: most };
+        let peer = self.connect_over(wide);
+        self.write(peer, text.as_bytes());
+        self.move_on();
+        peer
+    }
+
+    /// A few turns, in which an answer comes.
+    pub(crate) fn move_on(&mut self) {
+        for _ in 0..4 {
+            self.world().deliver_all();
+            self.turn();
+        }
+        self.world().deliver_all();
+    }
+
+    /// The whole answer to a request on a connection of its own.
+    pub(crate) fn ask(&mut self, line: &str, body: &str) -> String {
+        let length = body.len();
+        let peer = self
+            .say(&format!("{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"));
+        let answer = String::from_utf8(self.read(peer).0).expect("text");
+        self.world().close(peer);
+        self.move_on();
+        answer
+    }
 }
