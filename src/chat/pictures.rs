@@ -209,4 +209,16 @@ mod tests {
         assert_eq!(store.keep("ann", huge).unwrap_err().status, 413, "four billion pixels");
         assert_eq!(store.keep("ann", b"GIF").unwrap_err().code, "not_a_picture");
     }
+    #[test]
+    fn so_many_are_kept_however_small() {
+        let mut pictures = Pictures::new(usize::MAX, 2_000);
+        let name = |number: u32| [&number.to_be_bytes()[..], &[0; NAME_BYTES - 4]].concat();
+        for number in 0..=PICTURES_MAX as u32 {
+            let owner = format!("user {number}");
+            pictures.keep(&owner, &gif(300), |bytes| bytes.copy_from_slice(&name(number))).unwrap();
+        }
+        assert_eq!(pictures.kept.len(), PICTURES_MAX);
+        let status = |number| pictures.answer(&URL_SAFE_NO_PAD.encode(name(number))).status();
+        assert_eq!([0, 1, PICTURES_MAX as u32].map(status), [404, 200, 200]);
+    }
 }

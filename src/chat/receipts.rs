@@ -83,4 +83,18 @@ mod tests {
         assert!(receipts.is_news("bob", "@cyd", Receipt::Read, 1));
         assert!(receipts.is_news("ann", "@bob", Receipt::Read, 1));
     }
+    #[test]
+    fn so_many_pairs_are_remembered() {
+        let mut receipts = Receipts::default();
+        for number in 0..=RECEIPTS_MAX {
+            assert!(receipts.is_news("bob", &number.to_string(), Receipt::Read, 1));
+        }
+        assert_eq!(receipts.told.len(), RECEIPTS_MAX);
+        let last = RECEIPTS_MAX.to_string();
+        assert!(
+            !receipts.is_news("bob", "1", Receipt::Read, 1)
+                && !receipts.is_news("bob", &last, Receipt::Read, 1)
+        );
+        assert!(receipts.is_news("bob", "0", Receipt::Read, 1), "one receipt too many, of the oldest alone");
+    }
 }
