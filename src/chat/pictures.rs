@@ -218,6 +218,7 @@ mod tests {
             pictures.keep(&owner, &gif(300), |bytes| bytes.copy_from_slice(&name(number))).unwrap();
         }
         assert_eq!(pictures.kept.len(), PICTURES_MAX);
+        assert_eq!(pictures.bytes, pictures.kept.values().map(Picture::cost).sum::<usize>(), "the account");
         let status = |number| pictures.answer(&URL_SAFE_NO_PAD.encode(name(number))).status();
         assert_eq!([0, 1, PICTURES_MAX as u32].map(status), [404, 200, 200]);
     }
