@@ -485,6 +485,7 @@ mod tests {
         hub.take(reader, usize::MAX, &mut out);
         assert!(matches!(out[0], Item::Gap { .. }));
     }
+
     /// However long one channel goes on, the others lose what that one may keep, and no more.
     #[test]
     fn a_flood_of_one_channel_leaves_the_history_of_others() {

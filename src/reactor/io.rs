@@ -295,6 +295,7 @@ mod tests {
         assert_eq!(socket.tcp_notsent_lowat().expect("Linux knows it"), UNSENT_BYTES);
         assert!(socket.tcp_nodelay().expect("every system knows it"));
     }
+
     /// More sockets are ready than are asked for at once: each is told of once, the rest with the next poll.
     #[cfg(target_os = "linux")]
     #[test]
