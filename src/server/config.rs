@@ -15,7 +15,8 @@ pub struct Config {
     pub connections: usize,
     /// How much one address and one connection may do in a time.
     pub limits: Limits,
-    /// Bytes of all that is held for peers: what is kept, what waits, what is not whole, and the tables.
+    /// Bytes of all that is held for peers: what is kept, what waits, what is not whole, and the tables. The
+    /// tables never shrink, so it wants `MEMORY_PER_CONNECTION` for each of `connections`.
     pub memory: usize,
     /// What each channel keeps, and how many channels and readers there may be.
     pub bounds: Bounds,

@@ -12,7 +12,7 @@ mod readers;
 mod weather;
 
 use encke::hub::Bounds;
-use encke::limits::MEMORY_LOG_SHARE;
+use encke::limits::{MEMORY_LOG_SHARE, MEMORY_PER_CONNECTION};
 use encke::server::{Config, Limits};
 
 pub(crate) use self::people::login;
@@ -138,6 +138,9 @@ pub(crate) fn draw_config(rng: &mut Rng) -> (Config, Kept) {
         0 => config.limits = Limits::Strict,
         1 => {
             config.memory = *rng.pick(&[100_000, 150_000, 300_000]);
+            // A table that a crowd has made large never shrinks. The program asks for half as much, but of more,
+            // of which what is there from the start is a small part.
+            config.connections = config.connections.min(config.memory / (2 * MEMORY_PER_CONNECTION));
             (kept.short, kept.presences) = (true, false);
             // What all history together may take is a part of that.
             kept.all_bytes = kept.all_bytes.min(config.memory / MEMORY_LOG_SHARE);
