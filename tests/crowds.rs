@@ -6,9 +6,9 @@ mod sim;
 
 use encke::chat::Chat;
 use encke::limits::{
-    CLIENTS_PER_CONNECTION, HIGH_WATER_BYTES, IDLE_LOOKS_MAX, NOTICE_ROOMS_MAX, PEOPLE_LISTED_MAX,
-    RECEIPT_ROOM_MAX, ROOMS_FRESH_MAX, ROOMS_FRESH_MS, ROOMS_LISTED_MAX, SEND_QUEUE_BYTES_MAX, SPARED_MS,
-    SUBSCRIPTIONS_MAX, TELL_READERS_MAX,
+    AWAY_ROOMS_MAX, CLIENTS_PER_CONNECTION, HIGH_WATER_BYTES, IDLE_LOOKS_MAX, NOTICE_ROOMS_MAX,
+    PEOPLE_LISTED_MAX, RECEIPT_ROOM_MAX, ROOMS_FRESH_MAX, ROOMS_FRESH_MS, ROOMS_LISTED_MAX,
+    SEND_QUEUE_BYTES_MAX, SPARED_MS, SUBSCRIPTIONS_MAX, TELL_READERS_MAX, TYPING_MS,
 };
 use encke::server::{App, ClientId, Command, Config, Ctx, Object, Refusal, Server};
 use serde_json::Value;
@@ -91,6 +91,48 @@ fn so_many_are_told_who_is_typing() {
     assert_eq!(stage.command(&sid, r#"{"op":"publish","ch":"a","data":1}"#)["ok"], true);
     stage.settle();
     assert_eq!(told(&mut stage, "\"message\""), TELL_READERS_MAX + 1, "what is kept is told to all");
+}
+
+#[test]
+fn who_types_is_told_of_once_in_a_while() {
+    let mut stage = chat();
+    let (watcher, sid) = stage.reader("ch=a&ch=b");
+    stage.command(&sid, r#"{"op":"login","nick":"ann"}"#);
+    let mut is_told = |stage: &mut Stage<Server>, room: &str| {
+        stage.text(watcher);
+        assert_eq!(stage.command(&sid, &format!(r#"{{"op":"typing","ch":"{room}"}}"#))["ok"], true);
+        stage.text(watcher).contains("\"typing\"")
+    };
+    assert!(is_told(&mut stage, "a"));
+    stage.pass(TYPING_MS - 100);
+    assert!(!is_told(&mut stage, "a"));
+    stage.pass(100);
+    assert!(is_told(&mut stage, "a") && is_told(&mut stage, "b"), "another room is another matter");
+}
+
+#[test]
+fn so_many_rooms_are_told_that_somebody_is_away() {
+    let mut stage = chat();
+    let rooms: Vec<String> = (0..=AWAY_ROOMS_MAX).map(|number| format!("r{number:03}")).collect();
+    // No client reads them all; two tabs of one person do.
+    let query = |rooms: &[String]| rooms.iter().map(|room| format!("ch={room}&")).collect::<String>();
+    let tabs =
+        rooms.chunks(AWAY_ROOMS_MAX / 2 + 1).map(|rooms| stage.reader(&query(rooms))).collect::<Vec<_>>();
+    let mut secret = String::new();
+    for (_, sid) in &tabs {
+        let login =
+            format!(r#"{{"op":"login","nick":"ann","secret":"{secret}"}}"#).replace(r#","secret":"""#, "");
+        let reply = stage.command(sid, &login);
+        assert_eq!(reply["ok"], true, "{reply}");
+        secret = reply["secret"].as_str().map_or(secret, ToOwned::to_owned);
+    }
+    tabs.iter().for_each(|(peer, _)| drop(stage.text(*peer)));
+    for (_, sid) in &tabs {
+        assert_eq!(stage.command(sid, r#"{"op":"away","away":true}"#)["ok"], true);
+    }
+    stage.pass(10_000);
+    let told: usize = tabs.iter().map(|(peer, _)| stage.read_on(*peer, "\"away\"")).sum();
+    assert_eq!(told, AWAY_ROOMS_MAX, "one of the rooms is not told");
 }
 
 #[test]

@@ -345,4 +345,21 @@ mod tests {
         moderation.count_newcomer(address("2001:db8::1"), 5 + NAMES_MS);
         assert!(moderation.check_newcomer(address("2001:db8::1"), 5 + NAMES_MS).is_ok());
     }
+
+    #[test]
+    fn so_many_networks_with_new_names_are_remembered() {
+        let mut moderation = Moderation::default();
+        let address = |number: usize| format!("2001:db8:{number:x}::1").parse::<IpAddr>().unwrap();
+        for network in [0, 1] {
+            for _ in 0..NAMES_PER_NETWORK_MAX {
+                moderation.count_newcomer(address(network), 0);
+            }
+        }
+        for number in 2..=NAME_NETWORKS_MAX {
+            moderation.count_newcomer(address(number), 0);
+        }
+        assert!(moderation.check_newcomer(address(0), 0).is_ok(), "the first made room for the last");
+        assert!(moderation.check_newcomer(address(1), 0).is_err());
+        assert_eq!(moderation.newcomers.len(), NAME_NETWORKS_MAX);
+    }
 }

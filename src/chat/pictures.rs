@@ -208,7 +208,14 @@ mod tests {
         let huge = b"GIF89a\xff\xff\xff\xff\x80\0\0";
         assert_eq!(store.keep("ann", huge).unwrap_err().status, 413, "four billion pixels");
         assert_eq!(store.keep("ann", b"GIF").unwrap_err().code, "not_a_picture");
+        let of_size = |width: u16, height: u16| {
+            assert_eq!(8_000 * 5_000, PICTURE_PIXELS_MAX);
+            [&b"GIF89a"[..], &width.to_le_bytes(), &height.to_le_bytes(), b"\x80\0\0"].concat()
+        };
+        assert!(store.keep("ann", &of_size(8_000, 5_000)).is_ok());
+        assert_eq!(store.keep("ann", &of_size(8_000, 5_001)).unwrap_err().status, 413);
     }
+
     #[test]
     fn so_many_are_kept_however_small() {
         let mut pictures = Pictures::new(usize::MAX, 2_000);
