@@ -352,6 +352,9 @@ impl Model {
 
     /// A whole answer to a poll.
     pub(crate) fn poll(&mut self, reader: usize, body: &Value) {
+        if self.readers[reader].sid.as_deref() != Some(text(body, "sid")) {
+            self.readers[reader].forget_people();
+        }
         for event in body["events"].as_array().expect("a poll has events") {
             self.event(reader, event);
         }

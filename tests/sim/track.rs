@@ -129,16 +129,22 @@ impl Reader {
     /// It is another client from now on, or none: without a name, and without what only a name may read.
     pub(crate) fn forget_session(&mut self) {
         (self.sid, self.logged_in, self.logging_in) = (None, false, false);
+        self.forget_people();
         let inboxes: Vec<String> = self.tracks.keys().filter(|name| name.starts_with('@')).cloned().collect();
         for name in inboxes {
             match self.tracks.get_mut(&name) {
                 Some(track) if track.position.is_some() => {
                     (track.paused, track.joining) = (true, false);
-                    track.present.clear();
                 }
                 _ => self.forget(&name),
             }
         }
+    }
+
+    /// Its place in its rooms has ended. One that nobody else read may be gone since, and with it who came and
+    /// went there: a presence is not missed.
+    pub(super) fn forget_people(&mut self) {
+        self.tracks.values_mut().for_each(|track| track.present.clear());
     }
 
     /// No answer will come to what it has asked for.
