@@ -98,7 +98,7 @@ fn who_types_is_told_of_once_in_a_while() {
     let mut stage = chat();
     let (watcher, sid) = stage.reader("ch=a&ch=b");
     stage.command(&sid, r#"{"op":"login","nick":"ann"}"#);
-    let mut is_told = |stage: &mut Stage<Server>, room: &str| {
+    let is_told = |stage: &mut Stage<Server>, room: &str| {
         stage.text(watcher);
         assert_eq!(stage.command(&sid, &format!(r#"{{"op":"typing","ch":"{room}"}}"#))["ok"], true);
         stage.text(watcher).contains("\"typing\"")
