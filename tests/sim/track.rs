@@ -123,6 +123,10 @@ impl Reader {
     pub(crate) fn unsubscribe(&mut self, channel: &str) {
         if let Some(track) = self.tracks.get_mut(channel) {
             track.leaving = true;
+            // A gap that was still to come would have covered all since the last thing told.
+            let told = track.told();
+            track.spans.retain(|(from, _)| *from < told);
+            track.spans.iter_mut().for_each(|(_, to)| *to = told.min(*to));
         }
     }
 
