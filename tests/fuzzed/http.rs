@@ -160,8 +160,8 @@ fn naive(mut body: &[u8]) -> Option<Vec<u8>> {
     let mut content = Vec::new();
     loop {
         let line = take_line(&mut body)?;
-        // An extension may hold octets that are no text.
-        let digits = line.split(|&octet| octet == b';').next()?;
+        // An extension may hold octets that are no text, and spaces may stand before it.
+        let digits = line.split(|&octet| octet == b';').next()?.trim_ascii_end();
         let size = usize::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
         if size == 0 {
             break;
