@@ -361,9 +361,7 @@ fn harmless_value(value: Cow<'static, str>) -> Cow<'static, str> {
 
 /// `_`, which no framing field has in its name: none can be bent into one of them.
 fn harmless_name(name: Cow<'static, str>) -> Cow<'static, str> {
-    if all(name.as_bytes(), |byte| byte.is_ascii_alphanumeric() | (byte == b'-'))
-        || name.bytes().all(is_token_byte)
-    {
+    if all(name.as_bytes(), is_token_byte) {
         return name;
     }
     let is_token = |c: char| u8::try_from(c).is_ok_and(is_token_byte);

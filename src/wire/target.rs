@@ -71,7 +71,7 @@ impl<'a> Target<'a> {
     /// has an empty value; empty ones (`a=1&&b=2`) are passed over.
     pub fn query(&self) -> impl Iterator<Item = Result<Parameter<'a>, BadEscape>> + use<'a> {
         // Most queries are: then nobody looks at each part of them.
-        let is_decoded = is_decoded(self.query);
+        let is_decoded = all(self.query.as_bytes(), |byte| (byte != b'%') & (byte != b'+'));
         let mut rest = Some(self.query);
         let pairs = std::iter::from_fn(move || {
             let all = rest?;
@@ -114,16 +114,11 @@ pub fn decode(text: &str) -> Result<Cow<'_, str>, BadEscape> {
 
 /// Decodes a key or a value of a query or a form, where `+` is a space.
 pub fn decode_form(text: &str) -> Result<Cow<'_, str>, BadEscape> {
-    if is_decoded(text) {
-        return Ok(Cow::Borrowed(text));
+    if find(text.as_bytes(), b'+').is_some() {
+        let spaced = text.replace('+', " ");
+        return Ok(Cow::Owned(decode(&spaced)?.into_owned()));
     }
-    let spaced = text.replace('+', " ");
-    Ok(Cow::Owned(decode(&spaced)?.into_owned()))
-}
-
-/// Whether text of a query or a form is what it will be decoded.
-fn is_decoded(text: &str) -> bool {
-    all(text.as_bytes(), |byte| (byte != b'%') & (byte != b'+'))
+    decode(text)
 }
 
 /// Encodes text for one path segment or one query value. Only what RFC 3986, section 2.3 calls unreserved
