@@ -17,14 +17,13 @@
 use super::client::ClientId;
 use super::hall::Hall;
 use super::object::Object;
-use super::session::{Held, Stage};
+use super::session::Stage;
 use super::transport::Transport;
 use crate::account::Image;
 use crate::hub::{ChannelId, Due, Item};
-use crate::limits::{HIGH_WATER_BYTES, POLL_BYTES_MAX, STALL_MS};
+use crate::limits::{HIGH_WATER_BYTES, STALL_MS};
 use crate::reactor::{ConnId, Links, Why};
-use crate::wire::response::Response;
-use crate::wire::{poll, script, sse, ws};
+use crate::wire::{script, sse, ws};
 
 /// Runs looked through for one that is made already: those of a few channels on all transports.
 const RUNS_SEARCHED: usize = 32;
@@ -163,72 +162,6 @@ impl Hall {
     pub(super) fn gap(&self, channel: ChannelId, why: &str, cursor: &str) -> Object {
         let name = self.hub.channel(channel).map_or("", |channel| channel.name);
         Object::event("gap").string("ch", name).string("why", why).string("cursor", cursor)
-    }
-
-    /// Answers a held poll if there is anything to tell it.
-    pub(super) fn answer_poll(&mut self, links: &mut Links, id: ConnId) {
-        let reader = self.client_of(id).and_then(|client| self.reader(client));
-        if reader.is_some_and(|reader| self.hub.is_behind(reader)) {
-            self.end_poll(links, id, None);
-        }
-    }
-
-    /// Answers a held poll with what there is for it, and with `last` at the end. It may be nothing at all.
-    pub(super) fn end_poll(&mut self, links: &mut Links, id: ConnId, last: Option<&Object>) {
-        let Some(client) = self.client_of(id) else { return };
-        let Some(held) = self.session(id).release() else { return };
-        if let Some(peer) = held.counted_for {
-            self.quotas.close(peer);
-        }
-        let response = self.poll_response(client, &held, &[], last);
-        self.detach(links, id);
-        self.answer(links, id, &held.reply, response);
-        // What came after the poll has waited for this.
-        links.want_drain(id);
-    }
-
-    /// The answer to a poll: the events before, what the client has not been told yet, the event after.
-    pub(super) fn poll_response(
-        &mut self,
-        client: ClientId,
-        held: &Held,
-        first: &[Object],
-        last: Option<&Object>,
-    ) -> Response {
-        let Some(reader) = self.reader(client) else { return Response::new(500) };
-        let mut items = std::mem::take(&mut self.items);
-        self.hub.take(reader, POLL_BYTES_MAX, &mut items);
-        let gaps: Vec<Object> = items
-            .iter()
-            .filter_map(|item| match item {
-                Item::Gap { channel, seq } => Some(self.gap(*channel, "evicted", &self.cursor(*seq))),
-                Item::Message(_) => None,
-            })
-            .collect();
-        let mut gaps = gaps.iter();
-        let told = items.iter().filter_map(|item| match item {
-            Item::Message(message) => Some(message.json()),
-            Item::Gap { .. } => gaps.next().map(Object::as_bytes),
-        });
-        let events = first.iter().map(Object::as_bytes).chain(told).chain(last.map(Object::as_bytes));
-        let cursor = self.cursor(self.hub.position(reader));
-        let len = |item: &Item| match item {
-            Item::Message(message) => message.json().len() + 1,
-            Item::Gap { .. } => 0,
-        };
-        let mut body = Vec::with_capacity(256 + items.iter().map(len).sum::<usize>());
-        poll::emit(&mut body, &held.sid.emit(), &cursor, events);
-        items.clear();
-        self.items = items;
-        let response = Response::new(200).with_header("Cache-Control", "no-store, no-transform");
-        match &held.callback {
-            None => response.with_body("application/json", body),
-            Some(callback) => {
-                let mut call = Vec::with_capacity(body.len() + callback.len() + 8);
-                script::jsonp(&mut call, callback, &body);
-                response.with_body("text/javascript; charset=utf-8", call)
-            }
-        }
     }
 
     /// The heartbeat of a stream is due. It also finds out who is gone without a word: a socket that has not

@@ -23,19 +23,18 @@ use super::object::Object;
 use super::peer::{self, Peer};
 use super::quota::{Kind, Quotas};
 use super::refusal::Refusal;
-use super::session::{Reply, Session, Stage};
+use super::session::Session;
 use super::timer::Timer;
 use super::transport::Transport;
 use crate::account::{self, Image, Part};
 use crate::hub::{self, Bounds, Data, Hub, Item, NO_EPOCH, ReaderId, Start};
 use crate::limits::{
-    BODY_COPIED_BYTES_MAX, CLIENTS_PER_CONNECTION, HEAD_MS, HIGH_WATER_BYTES, IDLE_MS, PROXY_MS,
-    RETRY_MS_MAX, RETRY_MS_MIN, SEND_QUEUE_BYTES_MAX, SWEEP_CHANNELS, SWEEP_MS, TELL_READERS_MAX,
+    CLIENTS_PER_CONNECTION, HEAD_MS, HIGH_WATER_BYTES, PROXY_MS, RETRY_MS_MAX, RETRY_MS_MIN,
+    SEND_QUEUE_BYTES_MAX, SWEEP_CHANNELS, SWEEP_MS, TELL_READERS_MAX,
 };
 use crate::reactor::{ConnId, Links, Why};
 use crate::wire::deflate::{Deflater, Inflater};
-use crate::wire::http::Version;
-use crate::wire::response::{Emit, Length, Response, httpdate};
+use crate::wire::response::httpdate;
 use crate::wire::ws::Opcode;
 
 /// See the top of this file.
@@ -60,7 +59,7 @@ pub struct Hall {
     /// A sweep's timer is out.
     sweeping: bool,
     /// The `Date` of this second.
-    date: (u64, String),
+    pub(super) date: (u64, String),
     /// Mixed into the retry times that clients are told.
     jitter: u64,
     pub(super) quotas: Quotas,
@@ -147,63 +146,6 @@ impl Hall {
             let _ = self.count_connection(links, id, peer);
         }
         links.set_deadline(id, links.now().after(if owes_proxy { PROXY_MS } else { HEAD_MS }));
-    }
-
-    /// Answers the request that the session is at. The session goes on to the next one, or to its end.
-    pub(super) fn answer(&mut self, links: &mut Links, id: ConnId, reply: &Reply, response: Response) {
-        // Who has shut his side sends no further request, and waits for the end of the last answer.
-        let keep_alive = reply.keep_alive && !links.is_half_closed(id) && !links.is_stopping();
-        // What is made to be sent counts as what was read does: others have their turn, and what was made
-        // goes out, before more is made.
-        links.spend(response.body().len() as u64);
-        let mut out = Vec::with_capacity(256 + response.body().len().min(BODY_COPIED_BYTES_MAX));
-        let (response, emit) = self.framed(reply, keep_alive, Length::Known, response);
-        let body = response.emit_apart(&emit, &mut out);
-        links.send(id, out);
-        if let Some(body) = body {
-            links.send(id, body);
-        }
-        if self.session(id).stage() == Stage::Answering {
-            self.session(id).answered(keep_alive);
-        }
-        if keep_alive {
-            links.set_deadline(id, links.now().after(IDLE_MS));
-        } else {
-            self.session(id).finish();
-            links.close(id);
-        }
-    }
-
-    /// The head of a stream, and what its body begins with.
-    pub(super) fn emit_stream(&self, reply: &Reply, response: Response, out: &mut Vec<u8>) {
-        let (response, emit) = self.framed(reply, false, Length::Close, response);
-        response.emit(&emit, out);
-    }
-
-    /// A response with the fields that every one has, and how it is framed.
-    fn framed(
-        &self,
-        reply: &Reply,
-        keep_alive: bool,
-        length: Length,
-        mut response: Response,
-    ) -> (Response, Emit<'_>) {
-        if !self.config.origins.is_empty() {
-            response = response.with_header("Vary", "Origin");
-        }
-        if let Some(origin) = &reply.origin {
-            response = response
-                .with_header("Access-Control-Allow-Origin", origin.clone())
-                .with_header("Access-Control-Expose-Headers", "Retry-After");
-        }
-        let emit = Emit {
-            date: &self.date.1,
-            version: if reply.http10 { Version::Http10 } else { Version::Http11 },
-            keep_alive,
-            head_only: reply.head_only,
-            length,
-        };
-        (response, emit)
     }
 
     // Clients.

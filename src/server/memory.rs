@@ -27,10 +27,11 @@
 use log::{info, warn};
 
 use super::Server;
+use super::answer::Reply;
 use super::client::ClientId;
 use super::hall::Hall;
 use super::refusal::Refusal;
-use super::session::{Reply, Session, Stage};
+use super::session::{Session, Stage};
 use crate::account::{self, Part};
 use crate::limits::{
     MEMORY_ABSENT_MIN, MEMORY_FULL_SHARE, MEMORY_HEAVY_MIN, MEMORY_HIGH_SHARE, MEMORY_LOG_SHARE,

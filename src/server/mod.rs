@@ -21,11 +21,13 @@
 //! | `peer`, `quota`, `manners` | whose connection it is, behind any proxies, and how much they may do |
 //! | `frames` | what a WebSocket's messages are answered with |
 //! | `reading`, `delivery`, `transport` | down: how reading begins, what is sent, in which form |
+//! | `answer`, `polls` | what a request is answered with, at once or when there is something to tell |
 //! | `probe` | whether a proxy lets a stream through |
 //! | `writing`, `command`, `object` | up: commands and replies |
 //! | `backend` | publishing and looking in from other programs |
 //! | `app`, `config`, `refusal` | what users of the crate meet |
 
+mod answer;
 mod app;
 mod backend;
 mod client;
@@ -42,6 +44,7 @@ mod object;
 mod origin;
 mod params;
 mod peer;
+mod polls;
 mod probe;
 mod quota;
 mod reading;
@@ -58,6 +61,7 @@ use std::net::SocketAddr;
 
 use log::{debug, warn};
 
+use self::answer::Reply;
 pub use self::app::{App, Ctx, Kept, Message, Request};
 pub use self::client::{ClientId, same_bytes};
 pub use self::command::Command;
@@ -68,7 +72,7 @@ pub use self::peer::Network;
 use self::peer::Peer;
 pub use self::quota::Limits;
 pub use self::refusal::Refusal;
-use self::session::{Fault, Incoming, Reply, Stage};
+use self::session::{Fault, Incoming, Stage};
 use self::timer::Timer;
 pub use self::transport::Transport;
 /// Bytes for the body of a response that are held once, however many are being sent them.

@@ -7,11 +7,11 @@
 //!
 //! Nobody is behind it: no client is made, nothing is read. Read first: RFC 9112, section 6.3.
 
+use super::answer::Reply;
 use super::app::Request;
 use super::hall::Hall;
 use super::params::Params;
 use super::refusal::Refusal;
-use super::session::Reply;
 use crate::limits::PROBE_MS;
 use crate::reactor::{ConnId, Links};
 use crate::wire::ndjson;

@@ -5,13 +5,13 @@
 //! before the last permission is given, so a refusal is always a plain HTTP answer.
 
 use super::Server;
+use super::answer::Reply;
 use super::app::{Ctx, Request};
 use super::client::{ClientId, Sid};
 use super::hall::Hall;
 use super::object::Object;
 use super::params::{Params, Position};
 use super::refusal::Refusal;
-use super::session::{Held, Reply};
 use super::transport::Transport;
 use crate::hub::{self, Cursor, NO_EPOCH, Start};
 use crate::limits::{COMMAND_BYTES_MAX, IFRAME_PAD_BYTES_MIN, SOCKET_BEAT_S};
@@ -167,12 +167,12 @@ impl Server {
 }
 
 /// Who reads from now on.
-struct Entered {
-    client: ClientId,
+pub(super) struct Entered {
+    pub(super) client: ClientId,
     /// The client's sid, which is not worked out twice.
-    sid: Sid,
+    pub(super) sid: Sid,
     /// What it must be told of before anything else.
-    gaps: Vec<Object>,
+    pub(super) gaps: Vec<Object>,
 }
 
 /// A handshake that holds, and what was agreed on in it.
@@ -255,39 +255,6 @@ impl Hall {
                 (Start::Since(cursor.seq), false)
             }
             Position::After(_) | Position::Lost => (Start::Since(0), true),
-        }
-    }
-
-    /// Answers a poll, or holds it if there is nothing to tell and time to wait.
-    fn begin_poll(
-        &mut self,
-        links: &mut Links,
-        id: ConnId,
-        entered: &Entered,
-        reply: &Reply,
-        transport: Transport,
-        params: &Params,
-    ) {
-        let Entered { client, sid, ref gaps } = *entered;
-        let callback = (transport == Transport::Jsonp).then(|| params.callback.clone());
-        let mut held = Held { reply: reply.clone(), sid, callback, counted_for: None };
-        let is_behind = self.reader(client).is_some_and(|reader| self.hub.is_behind(reader));
-        // Without a cursor there is nothing to wait after, without a channel nothing to wait for: the answer
-        // is the cursor, or the sid, to go on from.
-        let can_wait = params.wait_s > 0 && matches!(params.position, Position::After(_));
-        let reads = self.reader(client).is_some_and(|reader| self.hub.subscriptions(reader).next().is_some());
-        let at_once = !can_wait || !reads || is_behind || !gaps.is_empty();
-        self.attach(client, id, transport);
-        if at_once {
-            let response = self.poll_response(client, &held, gaps, None);
-            self.detach(links, id);
-            self.answer(links, id, reply, response);
-        } else {
-            if let Some(peer) = self.clients.get(client).map(|client| client.peer) {
-                held.counted_for = self.count_poll(links, id, peer);
-            }
-            self.session(id).hold(held);
-            links.set_deadline(id, links.now().after(params.wait_s * 1000));
         }
     }
 

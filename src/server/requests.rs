@@ -12,13 +12,14 @@
 use log::debug;
 
 use super::Server;
+use super::answer::Reply;
 use super::app::{Ctx, Request};
 use super::hosts;
 use super::origin::{self, Verdict};
 use super::quota::Kind;
 use super::refusal::Refusal;
 use super::routes::Route;
-use super::session::{Reply, Stage};
+use super::session::Stage;
 use super::transport::Transport;
 use crate::limits::BODY_MS;
 use crate::reactor::{ConnId, Links};

@@ -26,8 +26,8 @@ use std::num::NonZeroU32;
 
 use log::trace;
 
-use super::client::Sid;
 use super::peer::Peer;
+use super::polls::Held;
 use super::quota::Bucket;
 use crate::account::{self, ALLOCATION_BYTES, Part};
 use crate::limits::PROXY_HEADER_BYTES_MAX;
@@ -68,32 +68,6 @@ pub struct Body {
     /// What has come of the body, decoded.
     pub body: Vec<u8>,
     decoder: Decoder,
-}
-
-/// How an answer must be framed to suit the request it answers.
-#[derive(Clone, Debug, Default)]
-pub struct Reply {
-    /// The connection goes on after the answer.
-    pub keep_alive: bool,
-    /// The request was a HEAD: everything but the content.
-    pub head_only: bool,
-    /// The request was HTTP/1.0.
-    pub http10: bool,
-    /// The origin whose page may read the answer, for CORS.
-    pub origin: Option<String>,
-}
-
-/// A poll that is owed its answer.
-#[derive(Debug)]
-pub struct Held {
-    /// How to frame it.
-    pub reply: Reply,
-    /// Whose poll it is.
-    pub sid: Sid,
-    /// The function to call with it, for JSONP.
-    pub callback: Option<Cow<'static, str>>,
-    /// Whose connection it counts as while it waits, where that is not the connection's own peer.
-    pub counted_for: Option<Peer>,
 }
 
 /// Where a connection stands. The data of a state exists only in that state.
@@ -493,6 +467,8 @@ impl Drop for Session {
 
 #[cfg(test)]
 mod tests {
+    use super::super::answer::Reply;
+    use super::super::client::Sid;
     use super::*;
     use crate::wire::http::Framing;
 

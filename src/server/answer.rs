@@ -1,0 +1,82 @@
+//! Answers: from a response to bytes on their way, and what may follow them on the connection.
+//!
+//! It knows how a request wants its answer framed, and nothing of what was asked.
+
+use super::hall::Hall;
+use super::session::Stage;
+use crate::limits::{BODY_COPIED_BYTES_MAX, IDLE_MS};
+use crate::reactor::{ConnId, Links};
+use crate::wire::http::Version;
+use crate::wire::response::{Emit, Length, Response};
+
+/// How an answer must be framed to suit the request it answers.
+#[derive(Clone, Debug, Default)]
+pub struct Reply {
+    /// The connection goes on after the answer.
+    pub keep_alive: bool,
+    /// The request was a HEAD: everything but the content.
+    pub head_only: bool,
+    /// The request was HTTP/1.0.
+    pub http10: bool,
+    /// The origin whose page may read the answer, for CORS.
+    pub origin: Option<String>,
+}
+
+impl Hall {
+    /// Answers the request that the session is at. The session goes on to the next one, or to its end.
+    pub(super) fn answer(&mut self, links: &mut Links, id: ConnId, reply: &Reply, response: Response) {
+        // Who has shut his side sends no further request, and waits for the end of the last answer.
+        let keep_alive = reply.keep_alive && !links.is_half_closed(id) && !links.is_stopping();
+        // What is made to be sent counts as what was read does: others have their turn, and what was made
+        // goes out, before more is made.
+        links.spend(response.body().len() as u64);
+        let mut out = Vec::with_capacity(256 + response.body().len().min(BODY_COPIED_BYTES_MAX));
+        let (response, emit) = self.framed(reply, keep_alive, Length::Known, response);
+        let body = response.emit_apart(&emit, &mut out);
+        links.send(id, out);
+        if let Some(body) = body {
+            links.send(id, body);
+        }
+        if self.session(id).stage() == Stage::Answering {
+            self.session(id).answered(keep_alive);
+        }
+        if keep_alive {
+            links.set_deadline(id, links.now().after(IDLE_MS));
+        } else {
+            self.session(id).finish();
+            links.close(id);
+        }
+    }
+
+    /// The head of a stream, and what its body begins with.
+    pub(super) fn emit_stream(&self, reply: &Reply, response: Response, out: &mut Vec<u8>) {
+        let (response, emit) = self.framed(reply, false, Length::Close, response);
+        response.emit(&emit, out);
+    }
+
+    /// A response with the fields that every one has, and how it is framed.
+    fn framed(
+        &self,
+        reply: &Reply,
+        keep_alive: bool,
+        length: Length,
+        mut response: Response,
+    ) -> (Response, Emit<'_>) {
+        if !self.config.origins.is_empty() {
+            response = response.with_header("Vary", "Origin");
+        }
+        if let Some(origin) = &reply.origin {
+            response = response
+                .with_header("Access-Control-Allow-Origin", origin.clone())
+                .with_header("Access-Control-Expose-Headers", "Retry-After");
+        }
+        let emit = Emit {
+            date: &self.date.1,
+            version: if reply.http10 { Version::Http10 } else { Version::Http11 },
+            keep_alive,
+            head_only: reply.head_only,
+            length,
+        };
+        (response, emit)
+    }
+}
