@@ -34,18 +34,24 @@ impl Cursor {
     /// a proxy left of it), and with one spelling for each there is nothing to guess.
     #[must_use]
     pub fn parse(text: &str) -> Option<Cursor> {
-        let (epoch, seq) = text.split_once('-')?;
-        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        if epoch.len() != 8 || !epoch.bytes().all(hex) {
-            return None;
-        }
-        if seq.is_empty() || !seq.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        if seq.len() > 1 && seq.starts_with('0') {
-            return None;
-        }
-        Some(Cursor { epoch: u32::from_str_radix(epoch, 16).ok()?, seq: seq.parse().ok()? })
+        let (epoch, rest) = text.as_bytes().split_first_chunk::<8>()?;
+        let epoch = epoch.iter().try_fold(0, |epoch, &digit| {
+            let value = match digit {
+                b'0'..=b'9' => digit - b'0',
+                b'a'..=b'f' => digit - b'a' + 10,
+                _ => return None,
+            };
+            Some(epoch << 4 | u32::from(value))
+        })?;
+        let seq = match rest {
+            [b'-', b'0'] => 0,
+            [b'-', b'1'..=b'9', ..] => rest[1..].iter().try_fold(0_u64, |seq, &digit| {
+                let value = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+                seq.checked_mul(10)?.checked_add(value)
+            })?,
+            _ => return None,
+        };
+        Some(Cursor { epoch, seq })
     }
 }
 
