@@ -4,6 +4,7 @@
 
 mod sim;
 
+use encke::account::{self, Part};
 use encke::chat::Chat;
 use encke::limits::{
     AWAY_ROOMS_MAX, CLIENTS_PER_CONNECTION, HIGH_WATER_BYTES, IDLE_LOOKS_MAX, NOTICE_ROOMS_MAX,
@@ -91,6 +92,30 @@ fn so_many_are_told_who_is_typing() {
     assert_eq!(stage.command(&sid, r#"{"op":"publish","ch":"a","data":1}"#)["ok"], true);
     stage.settle();
     assert_eq!(told(&mut stage, "\"message\""), TELL_READERS_MAX + 1, "what is kept is told to all");
+}
+
+#[test]
+fn a_long_answer_to_many_polls_is_held_once() {
+    const POLLS: usize = 40;
+    const LONG: usize = 60_000;
+    let mut stage = chat();
+    let narrow = Buffers { down_sending: 1 << 12, down_arrived: 1 << 12, ..Buffers::default() };
+    let polls: Vec<Peer> = (0..POLLS).map(|_| stage.connect_over(narrow)).collect();
+    for &peer in &polls {
+        let first = stage.ask("GET /poll?ch=a&wait=0", "");
+        let (sid, cursor) = (sid(&first), json(&first)["cursor"].as_str().expect("a cursor").to_owned());
+        let poll = format!("GET /poll?ch=a&sid={sid}&since={cursor} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        stage.write(peer, poll.as_bytes());
+    }
+    stage.settle();
+    let told = stage.ask("POST /publish/a", &format!("\"{}\"", "x".repeat(LONG)));
+    assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+    let (images, outboxes) = (account::held(Part::Images), account::held(Part::Outboxes));
+    assert!((LONG..2 * LONG).contains(&images), "{images} bytes wait for all");
+    assert!(outboxes < POLLS * 1024, "{outboxes} bytes wait for one each");
+    for peer in polls {
+        assert_eq!(stage.read_on(peer, &"x".repeat(LONG)), 1);
+    }
 }
 
 #[test]

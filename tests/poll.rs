@@ -4,7 +4,8 @@
 mod common;
 
 use common::{Client, Reader, Running, Way, serve};
-use serde_json::json;
+use encke::limits::RUN_MESSAGES_MAX;
+use serde_json::{Value, json};
 
 mod long {
     use super::common::Way;
@@ -77,6 +78,75 @@ fn an_answer_has_a_bound_and_the_next_one_goes_on() {
     assert_eq!(next["events"][0]["data"][0], told, "nothing twice, nothing missing");
     told += next["events"].as_array().expect("events").len();
     assert!(told < 20, "six at a time");
+}
+
+/// The `data` of an answer's events.
+fn data(body: &Value) -> Vec<u64> {
+    let events = body["events"].as_array().expect("events");
+    events.iter().map(|event| event["data"].as_u64().expect("a number")).collect()
+}
+
+/// Whatever is the same for others that wait at the same place, each is answered as it asked.
+#[test]
+fn polls_that_wait_together_are_each_answered_as_they_asked() {
+    let server = serve(|config| {
+        config.jsonp = true;
+        config.origins = vec!["http://shop.example".into()];
+    });
+    let asked: [(&str, &str, &[u64]); 9] = [
+        ("/poll?ch=a", "HTTP/1.1\r\n", &[1, 3]),
+        ("/poll?ch=a", "HTTP/1.1\r\n", &[1, 3]),
+        ("/poll?ch=a", "HTTP/1.1\r\nConnection: close\r\n", &[1, 3]),
+        ("/poll?ch=a", "HTTP/1.0\r\n", &[1, 3]),
+        ("/poll?ch=a", "HTTP/1.1\r\nOrigin: http://shop.example\r\n", &[1, 3]),
+        ("/jsonp?callback=f&ch=a", "HTTP/1.1\r\n", &[1, 3]),
+        ("/poll?ch=a&ch=b", "HTTP/1.1\r\n", &[1, 2, 3]),
+        ("/poll?ch=b", "HTTP/1.1\r\n", &[2]),
+        ("/poll?ch=a", "HTTP/1.1\r\n", &[1, 3]),
+    ];
+    let ask = |(target, rest, _)| {
+        let first = server.get("/poll?wait=0").json();
+        let text = |name: &str| first[name].as_str().expect("text").to_owned();
+        let (sid, since) = (text("sid"), text("cursor"));
+        let mut client = server.connect();
+        client.send(format!("GET {target}&sid={sid}&since={since} {rest}Host: localhost\r\n\r\n"));
+        (client, sid)
+    };
+    let polls: Vec<(Client, String)> = asked.into_iter().map(ask).collect();
+    server.settle();
+    let line = |channel, data| format!("{{\"ch\":\"{channel}\",\"data\":{data}}}\n");
+    server.post("/publish", line('a', 1) + &line('b', 2) + &line('a', 3));
+    let mut plain = Vec::new();
+    for ((mut client, sid), (target, rest, expected)) in polls.into_iter().zip(asked) {
+        let response = client.response();
+        let text = response.text();
+        let call = text.strip_prefix("/**/f(").and_then(|call| call.strip_suffix(");"));
+        assert_eq!(call.is_some(), target.starts_with("/jsonp"), "{text}");
+        let body: Value = serde_json::from_str(call.unwrap_or(&text)).expect("JSON");
+        assert_eq!((&body["sid"], data(&body)), (&json!(sid), expected.to_vec()), "{target} {rest}");
+        assert!(body["cursor"].as_str().is_some_and(|cursor| cursor.ends_with("-3")), "{text}");
+        let ends = rest.contains("close") || rest.contains("1.0");
+        assert_eq!(response.header("connection"), ends.then_some("close"), "{target} {rest}");
+        let is_allowed = response.header("access-control-allow-origin").is_some();
+        assert_eq!(is_allowed, rest.contains("Origin"), "{target} {rest}");
+        if (target, rest) == (asked[0].0, asked[0].1) {
+            plain.push((response.fields.clone(), text.replace(&sid, "")));
+        }
+    }
+    assert!(plain.len() == 3 && plain.iter().all(|one| *one == plain[0]), "{plain:?}");
+}
+
+#[test]
+fn more_than_a_run_is_told_in_one_answer() {
+    let server = serve(|_| {});
+    let readers = [held(&server), held(&server)];
+    let count = 3 * RUN_MESSAGES_MAX as u64;
+    let lines: String = (0..count).map(|data| format!("{{\"ch\":\"a\",\"data\":{data}}}\n")).collect();
+    server.post("/publish", lines);
+    for mut reader in readers {
+        let body = reader.client.response().json();
+        assert_eq!(data(&body), (0..count).collect::<Vec<_>>());
+    }
 }
 
 #[test]

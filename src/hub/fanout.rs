@@ -108,6 +108,12 @@ impl Hub {
         is_whole && is_same
     }
 
+    /// The newest entry of a channel, 0 if it has none.
+    #[must_use]
+    pub fn latest(&self, channel: ChannelId) -> u64 {
+        self.channels.get(channel.index()).map_or(0, |channel| channel.ring.latest())
+    }
+
     /// What a channel keeps after `from`, up to and with `to`.
     pub fn messages(&self, channel: ChannelId, from: u64, to: u64) -> impl Iterator<Item = &Rc<Message>> {
         let ring = self.channels.get(channel.index()).map(|c| &c.ring);

@@ -10,7 +10,7 @@ use crate::wire::http::Version;
 use crate::wire::response::{Emit, Length, Response};
 
 /// How an answer must be framed to suit the request it answers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
     /// The connection goes on after the answer.
     pub keep_alive: bool,
@@ -22,11 +22,15 @@ pub struct Reply {
     pub origin: Option<String>,
 }
 
+impl Reply {
+    /// As nearly every request wants it.
+    pub const PLAIN: Reply = Reply { keep_alive: true, head_only: false, http10: false, origin: None };
+}
+
 impl Hall {
     /// Answers the request that the session is at. The session goes on to the next one, or to its end.
     pub(super) fn answer(&mut self, links: &mut Links, id: ConnId, reply: &Reply, response: Response) {
-        // Who has shut his side sends no further request, and waits for the end of the last answer.
-        let keep_alive = reply.keep_alive && !links.is_half_closed(id) && !links.is_stopping();
+        let keep_alive = self.goes_on(links, id, reply);
         // What is made to be sent counts as what was read does: others have their turn, and what was made
         // goes out, before more is made.
         links.spend(response.body().len() as u64);
@@ -40,12 +44,29 @@ impl Hall {
         if self.session(id).stage() == Stage::Answering {
             self.session(id).answered(keep_alive);
         }
+        self.go_on(links, id, keep_alive);
+    }
+
+    /// Whether another request may follow the answer. Who has shut his side sends none, and waits for the end
+    /// of the last answer.
+    pub(super) fn goes_on(&self, links: &Links, id: ConnId, reply: &Reply) -> bool {
+        reply.keep_alive && !links.is_half_closed(id) && !links.is_stopping()
+    }
+
+    /// What comes after an answer: the next request, or the end.
+    pub(super) fn go_on(&mut self, links: &mut Links, id: ConnId, keep_alive: bool) {
         if keep_alive {
             links.set_deadline(id, links.now().after(IDLE_MS));
         } else {
             self.session(id).finish();
             links.close(id);
         }
+    }
+
+    /// A plain answer, after which others may follow.
+    pub(super) fn emit_plain(&self, response: Response, out: &mut Vec<u8>) {
+        let (response, emit) = self.framed(&Reply::PLAIN, true, Length::Known, response);
+        response.emit(&emit, out);
     }
 
     /// The head of a stream, and what its body begins with.

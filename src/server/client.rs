@@ -28,6 +28,9 @@ use crate::reactor::{ConnId, Instant};
 /// Bytes of a sid's secret. 96 bits can't be guessed over a network.
 const SECRET_BYTES: usize = 12;
 
+/// Characters of a sid.
+pub const SID_CHARS: usize = 22;
+
 /// Bytes of the key that secrets are made of.
 const KEY_BYTES: usize = 32;
 
@@ -73,10 +76,18 @@ impl Sid {
 
     /// Writes it.
     pub fn emit(&self) -> String {
+        self.chars().map(char::from).into_iter().collect()
+    }
+
+    /// Its characters, all ASCII.
+    pub fn chars(&self) -> [u8; SID_CHARS] {
         let mut bytes = [0; 4 + SECRET_BYTES];
         bytes[..4].copy_from_slice(&self.slot.to_be_bytes());
         bytes[4..].copy_from_slice(&self.secret);
-        URL_SAFE_NO_PAD.encode(bytes)
+        let mut chars = [0; SID_CHARS];
+        let written = URL_SAFE_NO_PAD.encode_slice(bytes, &mut chars);
+        debug_assert_eq!(written, Ok(SID_CHARS));
+        chars
     }
 }
 

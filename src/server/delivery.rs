@@ -17,6 +17,7 @@
 use super::client::ClientId;
 use super::hall::Hall;
 use super::object::Object;
+use super::polls::Answer;
 use super::session::Stage;
 use super::transport::Transport;
 use crate::account::Image;
@@ -33,6 +34,7 @@ const RUNS_SEARCHED: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     made: Vec<Run>,
+    pub(super) answer: Option<Answer>,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,7 @@ struct Run {
 impl Runs {
     pub(super) fn clear(&mut self) {
         self.made.clear();
+        self.answer = None;
     }
 
     /// What is no longer looked for is not held either.
@@ -59,7 +62,8 @@ impl Runs {
 
     /// Shows the images that it holds.
     pub(super) fn each_image(&self, show: &mut dyn FnMut(&Image)) {
-        self.made.iter().for_each(|run| show(&run.image));
+        self.made.iter().map(|run| &run.image).for_each(&mut *show);
+        self.answer.iter().for_each(|answer| show(answer.image()));
     }
 
     fn find(&self, channel: ChannelId, (from, to): (u64, u64), transport: Transport) -> Option<Image> {
@@ -81,7 +85,9 @@ impl Hall {
         // A client without a connection takes what it missed when it comes back.
         let (Some(id), transport) = (held.conn(), held.transport) else { return };
         if transport.is_poll() {
-            self.answer_poll(links, id);
+            if !self.answer_alike(links, id, due) {
+                self.answer_poll(links, id);
+            }
             return;
         }
         let Some(offer) = links.offer(id, HIGH_WATER_BYTES) else {

@@ -30,9 +30,9 @@ pub enum Position {
 
 /// The parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Params {
+pub struct Params<'t> {
     /// The channels to read. None given: those the client reads already.
-    pub channels: Vec<String>,
+    pub channels: Vec<Cow<'t, str>>,
     /// Where to start.
     pub position: Position,
     /// The client to continue.
@@ -44,17 +44,17 @@ pub struct Params {
     /// Bytes of padding in front.
     pub pad: usize,
     /// The function to call.
-    pub callback: Cow<'static, str>,
+    pub callback: Cow<'t, str>,
 }
 
-impl Params {
+impl<'t> Params<'t> {
     /// Reads the query, and `Last-Event-ID`, which wins over `since`: a browser that reconnects by itself
     /// repeats the query it first came with. Parameters that are not ours are left alone.
     ///
     /// # Errors
     /// A value that is not of its form, with a sentence that says which form that is. Numbers beyond the
     /// server's bounds are no error; the nearest bound is taken.
-    pub fn parse(target: &Target<'_>, head: &Head<'_>, heartbeat_s: u64) -> Result<Params, Refusal> {
+    pub fn parse(target: &Target<'t>, head: &Head<'_>, heartbeat_s: u64) -> Result<Params<'t>, Refusal> {
         let mut params = Params {
             channels: Vec::new(),
             position: Position::Now,
@@ -70,7 +70,7 @@ impl Params {
                 Refusal::new(400, "bad_query", format!("The query is not percent-encoded UTF-8: {error}."))
             })?;
             match &*name {
-                "ch" => params.add_channel(value.into_owned()),
+                "ch" => params.add_channel(value),
                 "since" => since = Some(cursor("since", &value)?),
                 "last" => {
                     params.position = Position::Last(number("last", &value)?.min(u64::from(LAST_MAX)) as u32);
@@ -90,7 +90,7 @@ impl Params {
                     if !script::is_callback(&value) {
                         return Err(Refusal::bad_value("callback", "a JavaScript name like `app.on_event`"));
                     }
-                    params.callback = Cow::Owned(value.into_owned());
+                    params.callback = value;
                 }
                 _ => {}
             }
@@ -104,7 +104,7 @@ impl Params {
         Ok(params)
     }
 
-    fn add_channel(&mut self, channel: String) {
+    fn add_channel(&mut self, channel: Cow<'t, str>) {
         // Beyond this many the request is refused anyway, and repeats need not be looked for.
         if self.channels.len() > SUBSCRIPTIONS_MAX || !self.channels.contains(&channel) {
             self.channels.push(channel);
@@ -146,8 +146,9 @@ pub fn number(name: &str, value: &str) -> Result<u64, Refusal> {
 mod tests {
     use super::*;
 
-    fn parse(query: &str, fields: &str) -> Result<Params, Refusal> {
-        let text = format!("GET /sse?{query} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    fn parse(query: &str, fields: &str) -> Result<Params<'static>, Refusal> {
+        // Leaked, so that what is borrowed from it may be given back.
+        let text = format!("GET /sse?{query} HTTP/1.1\r\nHost: a\r\n{fields}\r\n").leak();
         let head = Head::parse(text.as_bytes()).expect("a good head");
         Params::parse(&Target::parse(head.path_and_query()), &head, 25)
     }

@@ -3,18 +3,17 @@
 //! A poll that has nothing to tell is held in its session until there is, or until its time is over. Its
 //! answer holds all that the log has for its client by then. Read first: RFC 6202, section 2.
 
-use std::borrow::Cow;
-
 use super::answer::Reply;
-use super::client::{ClientId, Sid};
+use super::client::{ClientId, SID_CHARS, Sid};
 use super::hall::Hall;
 use super::object::Object;
 use super::params::{Params, Position};
 use super::peer::Peer;
 use super::reading::Entered;
 use super::transport::Transport;
-use crate::hub::Item;
-use crate::limits::POLL_BYTES_MAX;
+use crate::account::Image;
+use crate::hub::{ChannelId, Due, Item, ReaderId};
+use crate::limits::{BODY_COPIED_BYTES_MAX, POLL_BYTES_MAX};
 use crate::reactor::{ConnId, Links};
 use crate::wire::response::Response;
 use crate::wire::{poll, script};
@@ -27,9 +26,46 @@ pub struct Held {
     /// Whose poll it is.
     pub sid: Sid,
     /// The function to call with it, for JSONP.
-    pub callback: Option<Cow<'static, str>>,
+    pub callback: Option<String>,
     /// Whose connection it counts as while it waits, where that is not the connection's own peer.
     pub counted_for: Option<Peer>,
+}
+
+impl Held {
+    /// Whether its answer is like that of most polls, but for the sid.
+    pub fn is_plain(&self) -> bool {
+        self.reply == Reply::PLAIN && self.callback.is_none()
+    }
+}
+
+/// The answer to all plain polls that wait at the same place, from the status line on. What differs is the
+/// sid, which stands between two parts that are made once and, where they are long, held once.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// Numbers are those of the whole log: no other channel has a run with these.
+    run: (u64, u64),
+    before_sid: Vec<u8>,
+    after_sid: Image,
+}
+
+impl Answer {
+    /// What of it is shared by those who are sent it.
+    pub(super) fn image(&self) -> &Image {
+        &self.after_sid
+    }
+
+    fn send(&self, links: &mut Links, id: ConnId, sid: &Sid) {
+        let is_copied = self.after_sid.len() <= BODY_COPIED_BYTES_MAX;
+        let copied = if is_copied { &self.after_sid[..] } else { &[] };
+        let mut out = Vec::with_capacity(self.before_sid.len() + SID_CHARS + copied.len());
+        out.extend_from_slice(&self.before_sid);
+        out.extend_from_slice(&sid.chars());
+        out.extend_from_slice(copied);
+        links.send(id, out);
+        if !is_copied {
+            links.send(id, self.after_sid.clone());
+        }
+    }
 }
 
 impl Hall {
@@ -41,10 +77,10 @@ impl Hall {
         entered: &Entered,
         reply: &Reply,
         transport: Transport,
-        params: &Params,
+        params: &Params<'_>,
     ) {
         let Entered { client, sid, ref gaps } = *entered;
-        let callback = (transport == Transport::Jsonp).then(|| params.callback.clone());
+        let callback = (transport == Transport::Jsonp).then(|| params.callback.clone().into_owned());
         let mut held = Held { reply: reply.clone(), sid, callback, counted_for: None };
         let is_behind = self.reader(client).is_some_and(|reader| self.hub.is_behind(reader));
         // Without a cursor there is nothing to wait after, without a channel nothing to wait for: the answer
@@ -77,15 +113,57 @@ impl Hall {
     /// Answers a held poll with what there is for it, and with `last` at the end. It may be nothing at all.
     pub(super) fn end_poll(&mut self, links: &mut Links, id: ConnId, last: Option<&Object>) {
         let Some(client) = self.client_of(id) else { return };
-        let Some(held) = self.session(id).release() else { return };
+        let Some(held) = self.release(links, id) else { return };
+        let response = self.poll_response(client, &held, &[], last);
+        self.answer(links, id, &held.reply, response);
+    }
+
+    /// Answers a held poll with the run that is due, if it is plain and the run is all there is for it: with
+    /// the answer that was made for those before it at the same place.
+    pub(super) fn answer_alike(&mut self, links: &mut Links, id: ConnId, due: Due) -> bool {
+        let Some(run) = due.run else { return false };
+        let is_plain = self.session(id).is_plain_poll() && self.goes_on(links, id, &Reply::PLAIN);
+        let is_all = self.hub.latest(due.channel) == run.1;
+        if !is_plain || !is_all || !self.hub.advance(due.reader, due.channel, run.0, run.1) {
+            return false;
+        }
+        let Some(held) = self.release(links, id) else { return false };
+        let answer = match self.runs.answer.take().filter(|made| made.run == run) {
+            Some(made) => made,
+            None => self.make_answer(due.reader, due.channel, run, &held),
+        };
+        links.spend(answer.after_sid.len() as u64);
+        answer.send(links, id, &held.sid);
+        self.runs.answer = Some(answer);
+        self.go_on(links, id, true);
+        true
+    }
+
+    fn make_answer(&self, reader: ReaderId, channel: ChannelId, run: (u64, u64), held: &Held) -> Answer {
+        let events: Vec<&[u8]> =
+            self.hub.messages(channel, run.0, run.1).map(|message| message.json()).collect();
+        let response = self.response_with(reader, held, &events);
+        let body_len = response.body().len();
+        let mut out = Vec::new();
+        self.emit_plain(response, &mut out);
+        let sid = out.len() - body_len + poll::SID_AT;
+        let after_sid = Image::from(&out[sid + SID_CHARS..]);
+        out.truncate(sid);
+        Answer { run, before_sid: out, after_sid }
+    }
+
+    /// Takes a held poll off its connection, to be answered now.
+    fn release(&mut self, links: &mut Links, id: ConnId) -> Option<Held> {
+        let held = self.session(id).release()?;
         if let Some(peer) = held.counted_for {
             self.quotas.close(peer);
         }
-        let response = self.poll_response(client, &held, &[], last);
         self.detach(links, id);
-        self.answer(links, id, &held.reply, response);
-        // What came after the poll has waited for this.
-        links.want_drain(id);
+        if self.session(id).has_stash() {
+            // What came after the poll has waited for this.
+            links.want_drain(id);
+        }
+        Some(held)
     }
 
     /// The answer to a poll: the events before, what the client has not been told yet, the event after.
@@ -112,15 +190,16 @@ impl Hall {
             Item::Gap { .. } => gaps.next().map(Object::as_bytes),
         });
         let events = first.iter().map(Object::as_bytes).chain(told).chain(last.map(Object::as_bytes));
-        let cursor = self.cursor(self.hub.position(reader));
-        let len = |item: &Item| match item {
-            Item::Message(message) => message.json().len() + 1,
-            Item::Gap { .. } => 0,
-        };
-        let mut body = Vec::with_capacity(256 + items.iter().map(len).sum::<usize>());
-        poll::emit(&mut body, &held.sid.emit(), &cursor, events);
+        let response = self.response_with(reader, held, &events.collect::<Vec<_>>());
         items.clear();
         self.items = items;
+        response
+    }
+
+    fn response_with(&self, reader: ReaderId, held: &Held, events: &[&[u8]]) -> Response {
+        let cursor = self.cursor(self.hub.position(reader));
+        let mut body = Vec::with_capacity(128 + events.iter().map(|event| event.len() + 1).sum::<usize>());
+        poll::emit(&mut body, &held.sid.emit(), &cursor, events.iter().copied());
         let response = Response::new(200).with_header("Cache-Control", "no-store, no-transform");
         match &held.callback {
             None => response.with_body("application/json", body),

@@ -114,7 +114,7 @@ impl Server {
         &mut self,
         links: &mut Links,
         transport: Transport,
-        params: &Params,
+        params: &Params<'_>,
         request: &Request<'_>,
     ) -> Result<Entered, Refusal> {
         let returning = params.sid.and_then(|sid| Some((self.hall.clients.find(&sid)?, sid)));
@@ -149,7 +149,7 @@ impl Server {
         }
     }
 
-    fn permit(&mut self, links: &mut Links, client: ClientId, params: &Params) -> Result<(), Refusal> {
+    fn permit(&mut self, links: &mut Links, client: ClientId, params: &Params<'_>) -> Result<(), Refusal> {
         let mut ctx = Ctx { hall: &mut self.hall, links };
         params.channels.iter().try_for_each(|channel| self.app.on_subscribe(&mut ctx, client, channel))?;
         self.hall.check_present(client)
@@ -211,7 +211,7 @@ impl Hall {
     }
 
     /// Refuses channels that can't be read, before anything is changed for them.
-    fn check_channels(&self, params: &Params) -> Result<(), Refusal> {
+    fn check_channels(&self, params: &Params<'_>) -> Result<(), Refusal> {
         if params.channels.len() > self.config.bounds.subscriptions {
             return Err(hub::Refusal::TooManySubscriptions.into());
         }
@@ -221,7 +221,7 @@ impl Hall {
 
     /// Subscribes a client to what it asked for, from where it asked. Returns the gaps that it must be told
     /// of before anything else.
-    fn set_channels(&mut self, client: ClientId, params: &Params) -> Result<Vec<Object>, Refusal> {
+    fn set_channels(&mut self, client: ClientId, params: &Params<'_>) -> Result<Vec<Object>, Refusal> {
         let Some(reader) = self.reader(client) else { return Ok(Vec::new()) };
         let (start, is_lost) = self.start_of(params.position);
         if params.channels.is_empty() {
@@ -265,7 +265,7 @@ impl Hall {
         id: ConnId,
         entered: &Entered,
         transport: Transport,
-        params: &Params,
+        params: &Params<'_>,
         mut out: Vec<u8>,
     ) {
         let Entered { client, sid, ref gaps } = *entered;
@@ -324,7 +324,7 @@ fn stream_head(transport: Transport) -> Response {
 }
 
 /// What stands before the first event: padding for browsers and proxies that hold back the first bytes.
-fn preamble(transport: Transport, params: &Params, out: &mut Vec<u8>) {
+fn preamble(transport: Transport, params: &Params<'_>, out: &mut Vec<u8>) {
     match transport {
         Transport::Sse if params.pad > 0 => sse::padding(out, params.pad),
         Transport::Stream if params.pad > 0 => ndjson::padding(out, params.pad),

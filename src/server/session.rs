@@ -21,7 +21,6 @@
 //! waits in the stash (bounded by one read) and then in the kernel. Responses are therefore in order by
 //! construction.
 
-use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use log::trace;
@@ -332,6 +331,11 @@ impl Session {
         self.change(|session| session.stash.get_or_insert_default().extend_from_slice(bytes));
     }
 
+    /// Whether anything came too early.
+    pub fn has_stash(&self) -> bool {
+        self.stash.is_some()
+    }
+
     /// Takes what was kept.
     pub fn unstash(&mut self) -> Option<Vec<u8>> {
         self.change(|session| session.stash.take().map(|bytes| *bytes))
@@ -414,6 +418,11 @@ impl Session {
         matches!(self.stage(), Stage::Answering | Stage::Held)
     }
 
+    /// Whether it is a poll that waits and wants an answer like that of most, but for the sid.
+    pub fn is_plain_poll(&self) -> bool {
+        matches!(&self.state, State::Held(held) if held.is_plain())
+    }
+
     /// Whether it is a poll that waits.
     pub fn is_held(&self) -> bool {
         self.stage() == Stage::Held
@@ -434,10 +443,7 @@ impl State {
             State::Body(body) => boxed(body.head.held() + body.body.capacity(), size_of::<Body>()),
             State::Held(held) => {
                 let origin = held.reply.origin.as_ref().map_or(0, String::capacity);
-                let callback = match &held.callback {
-                    Some(Cow::Owned(callback)) => callback.capacity(),
-                    Some(Cow::Borrowed(_)) | None => 0,
-                };
+                let callback = held.callback.as_ref().map_or(0, String::capacity);
                 boxed(origin + callback, size_of::<Held>())
             }
             State::Socket(reader) => reader.held(),

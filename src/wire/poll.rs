@@ -7,6 +7,9 @@
 
 use crate::wire::json::{is_inert, quote};
 
+/// Where in a body the sid begins.
+pub const SID_AT: usize = b"{\"sid\":\"".len();
+
 /// Writes `{"sid":"…","cursor":"…","events":[…]}`.
 pub fn emit<'a>(out: &mut Vec<u8>, sid: &str, cursor: &str, events: impl IntoIterator<Item = &'a [u8]>) {
     out.extend_from_slice(b"{\"sid\":");

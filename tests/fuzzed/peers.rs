@@ -10,7 +10,7 @@ use encke::limits::{
     STRICT_SHARE, SUBSCRIPTIONS_MAX, WAIT_S_DEFAULT, WAIT_S_MAX,
 };
 use encke::server::inner::{Kind, Params, Peer, Position, Quotas, Sid};
-use encke::server::{Limits, Network};
+use encke::server::{Limits, Network, Refusal};
 use encke::wire::http::Head;
 use encke::wire::target::{self, Target};
 
@@ -185,16 +185,17 @@ fn check_network(text: &str) {
 pub fn params(input: &[u8]) {
     let text = &*String::from_utf8_lossy(input);
     let (query, last) = text.split_once('\n').map_or((text, None), |(query, last)| (query, Some(last)));
-    let read = |query: &str, last: Option<&str>| {
+    fn read<'t>(query: &'t str, last: Option<&str>) -> Option<Result<Params<'t>, Refusal>> {
         let field = last.map_or_else(String::new, |last| format!("Last-Event-ID: {last}\r\n"));
         let request = format!("GET /sse HTTP/1.1\r\nHost: a\r\n{field}\r\n");
         let head = Head::parse(request.as_bytes()).ok()?;
-        Some(Params::parse(&Target::parse(&format!("/sse?{query}")), &head, 25))
-    };
+        Some(Params::parse(&Target::parse(query), &head, 25))
+    }
+    let query = &format!("/sse?{query}");
     // With a line's end in it, it is two fields.
     let last = last.filter(|last| !last.contains(['\r', '\n']));
     if let Some(read) = read(query, last) {
-        let plain = plain_params(query, last);
+        let plain = plain_params(&query["/sse?".len()..], last);
         if let Err(refusal) = &read {
             assert_eq!(refusal.status, 400);
         }
@@ -220,8 +221,10 @@ pub fn params(input: &[u8]) {
     pairs.push(format!("{}={}", target::encode("x&y=z+% "), target::encode(&choices.text())));
     let pad = choices.below(PAD_BYTES_MAX.min(65_535));
     pairs.insert(choices.below(pairs.len()), format!("pad={pad}"));
-    let written = read(&pairs.join("&"), None).expect("a good head").expect("good values");
-    assert_eq!((written.channels, written.pad), (channels, pad));
+    let query = format!("?{}", pairs.join("&"));
+    let written = read(&query, None).expect("a good head").expect("good values");
+    assert_eq!(written.channels, channels);
+    assert_eq!(written.pad, pad);
     assert_eq!(written.position, Position::After(cursor));
 }
 
@@ -232,7 +235,7 @@ fn is_sid(text: &str) -> bool {
 }
 
 /// The parameters, pair by pair.
-fn plain_params(query: &str, last: Option<&str>) -> Option<Params> {
+fn plain_params(query: &str, last: Option<&str>) -> Option<Params<'static>> {
     let mut params = Params {
         channels: Vec::new(),
         position: Position::Now,
@@ -249,8 +252,9 @@ fn plain_params(query: &str, last: Option<&str>) -> Option<Params> {
         let (name, value) = (plain_decode(name)?, plain_decode(value)?);
         match &*name {
             // Beyond so many the request is refused anyway.
-            "ch" if params.channels.len() <= SUBSCRIPTIONS_MAX && params.channels.contains(&value) => {}
-            "ch" => params.channels.push(value),
+            "ch" if params.channels.len() <= SUBSCRIPTIONS_MAX
+                && params.channels.iter().any(|other| *other == value) => {}
+            "ch" => params.channels.push(value.into()),
             "since" => since = Some(Cursor::parse(&value)?),
             "last" => params.position = Position::Last(plain_number(&value)?.min(u64::from(LAST_MAX)) as u32),
             "sid" if value.is_empty() => {}
