@@ -1,7 +1,8 @@
 //! What the kernel says: of a server's processes, of this machine, and of its mood.
 //!
 //! Processor time is read from `schedstat`, which counts in nanoseconds, once the server sleeps: the kernel
-//! brings the figure up to date when a thread leaves its core. Linux only.
+//! brings the figure up to date when a thread leaves its core. How much of it was the program's own and not
+//! the kernel's is sampled by the kernel's clock, some hundred times a second. Linux only.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -19,15 +20,51 @@ fn family(pid: u32) -> Vec<u32> {
     all
 }
 
-/// Nanoseconds of processor time that a process, its threads and its children have had.
-pub fn cpu_ns(pid: u32) -> u64 {
-    let threads = family(pid)
-        .into_iter()
-        .flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten());
-    let of = |path: std::path::PathBuf| -> Option<u64> {
-        fs::read_to_string(path.join("schedstat")).ok()?.split_whitespace().next()?.parse().ok()
-    };
-    threads.filter_map(|entry| of(entry.ok()?.path())).sum()
+/// Processor time that a process, its threads and its children have had.
+#[derive(Clone, Copy, Default)]
+pub struct Spent {
+    /// Nanoseconds.
+    pub all_ns: u64,
+    /// Ticks of the kernel's clock that found the program at work.
+    user: u64,
+    /// And the kernel for it.
+    system: u64,
+}
+
+impl Spent {
+    /// So far.
+    pub fn of(pid: u32) -> Spent {
+        let mut spent = Spent::default();
+        let threads = family(pid)
+            .into_iter()
+            .flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten());
+        for path in threads.filter_map(|entry| Some(entry.ok()?.path())) {
+            let read = |name: &str| fs::read_to_string(path.join(name)).unwrap_or_default();
+            let number = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+            spent.all_ns += number(read("schedstat").split(' ').next());
+            let stat = read("stat");
+            // Behind the name, which may hold anything, these are the 12th and the 13th (proc_pid_stat(5)).
+            let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11);
+            spent.user += number(fields.next());
+            spent.system += number(fields.next());
+        }
+        spent
+    }
+
+    /// Since then.
+    pub fn since(pid: u32, before: Spent) -> Spent {
+        let now = Spent::of(pid);
+        Spent {
+            all_ns: now.all_ns - before.all_ns,
+            user: now.user - before.user,
+            system: now.system - before.system,
+        }
+    }
+
+    /// Nanoseconds of it that were the program's own.
+    pub fn user_ns(self) -> f64 {
+        self.all_ns as f64 * self.user as f64 / (self.user + self.system).max(1) as f64
+    }
 }
 
 /// Whether all threads of a process sleep.

@@ -75,6 +75,30 @@ const fn bytes(work: &'static str, scenario: &'static str, aim: f64, aim_text: &
     Row { work, scenario, value: "bytes", unit: "bytes", divisor: 1.0, is_ratio: false, aim, aim_text }
 }
 
+/// The values of a scenario, by their names.
+type Values<'a> = &'a dyn Fn(&str) -> Option<f64>;
+
+/// A table below the first.
+struct Detail {
+    title: &'static str,
+    /// A value that each of its rows has.
+    needs: &'static str,
+    cell: fn(Values<'_>) -> Option<String>,
+}
+
+const DETAILS: [Detail; 2] = [
+    Detail {
+        title: "Of that time, spent in the program and not in the kernel, microseconds",
+        needs: "user_ns",
+        cell: |at| Some(format!("{:.2}", at("user_ns")? / 1_000.0)),
+    },
+    Detail {
+        title: "Latency, microseconds (p50 / p99 / p99.9)",
+        needs: "p50_us",
+        cell: |at| Some(format!("{:.0} / {:.0} / {:.0}", at("p50_us")?, at("p99_us")?, at("p999_us")?)),
+    },
+];
+
 /// What one scenario gave, in a few lines.
 pub fn of_one(samples: &Samples, scenario: &str) -> String {
     let mut out = String::new();
@@ -123,23 +147,21 @@ pub fn write(results: &Path, docs: &Path, places: &Places) -> io::Result<()> {
         say(row.line(&samples));
     }
     say(String::new());
-    say("Latency, microseconds (p50 / p99 / p99.9):".to_owned());
-    say(String::new());
-    say(format!("| work | {} |", heads.join(" | ")));
-    say(format!("|---|{}", "---|".repeat(heads.len())));
-    for row in ROWS.iter().filter(|row| samples.middle(row.scenario, "encke", "p50_us").is_some()) {
-        let cell = |who: &Who| {
-            let at = |name| samples.middle(row.scenario, who.name(), name).map(|middle| middle.value);
-            match (at("p50_us"), at("p99_us"), at("p999_us")) {
-                (Some(a), Some(b), Some(c)) => format!("{a:.0} / {b:.0} / {c:.0}"),
-                _ => "–".to_owned(),
-            }
-        };
-        let cells: Vec<String> = Who::ALL.iter().map(cell).collect();
-        say(format!("| {} | {} |", row.work, cells.join(" | ")));
+    for Detail { title, needs, cell } in DETAILS {
+        say(format!("{title}:\n\n| work | {} |", heads.join(" | ")));
+        say(format!("|---|{}", "---|".repeat(heads.len())));
+        for row in ROWS.iter().filter(|row| samples.middle(row.scenario, "encke", needs).is_some()) {
+            let cell = |who: &Who| {
+                let at = |name: &str| Some(samples.middle(row.scenario, who.name(), name)?.value);
+                cell(&at).unwrap_or_else(|| "–".to_owned())
+            };
+            let cells: Vec<String> = Who::ALL.iter().map(cell).collect();
+            say(format!("| {} | {} |", row.work, cells.join(" | ")));
+        }
+        say(String::new());
     }
     if let Some(size) = samples.middle("start", "encke", "binary_bytes") {
-        say(format!("\nThe stripped binary: {:.2} MiB.", size.value / 1_048_576.0));
+        say(format!("The stripped binary: {:.2} MiB.", size.value / 1_048_576.0));
     }
     print!("{out}");
     fs::create_dir_all(docs)?;

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::fleet::Fleet;
-use crate::machine;
+use crate::machine::{self, Spent};
 use crate::peers::{Places, Publisher, Running, Who, Wire};
 use crate::sample::Samples;
 use crate::talk::{Kind, Talk};
@@ -179,7 +179,7 @@ fn broadcast(
     note: Note<'_>,
 ) -> io::Result<()> {
     let (server, mut fleet, mut publisher) = gather(who, places, wire, readers)?;
-    let before = machine::cpu_ns(server.pid());
+    let before = Spent::of(server.pid());
     let from = Instant::now();
     let mut number = 11;
     let mut total = 0;
@@ -193,16 +193,21 @@ fn broadcast(
     }
     let seconds = from.elapsed().as_secs_f64();
     machine::settle(server.pid());
-    let spent = machine::cpu_ns(server.pid()) - before;
+    let spent = Spent::since(server.pid(), before);
     publisher.drain()?;
     if fleet.faults > 0 || fleet.received != total {
         return Err(Error::other(format!("{} faults, {} of {total} came", fleet.faults, fleet.received)));
     }
-    note("cpu_ns", spent as f64 / total as f64);
+    tell_spent(spent, total, note);
     note("rate", total as f64 / seconds);
     note("count", total as f64);
     tell_latencies(&fleet.latencies, note);
     Ok(())
+}
+
+fn tell_spent(spent: Spent, units: u64, note: Note<'_>) {
+    note("cpu_ns", spent.all_ns as f64 / units as f64);
+    note("user_ns", spent.user_ns() / units as f64);
 }
 
 fn tell_latencies(latencies: &hdrhistogram::Histogram<u64>, note: Note<'_>) {
@@ -223,7 +228,7 @@ fn steady(
     note: Note<'_>,
 ) -> io::Result<()> {
     let (server, mut fleet, mut publisher) = gather(who, places, wire, readers)?;
-    let before = machine::cpu_ns(server.pid());
+    let before = Spent::of(server.pid());
     let gap = 1_000_000_000 / u64::from(rate);
     let count = (effort.seconds * 2.0 * f64::from(rate)) as u32;
     let from = fleet.now();
@@ -238,11 +243,11 @@ fn steady(
     let total = u64::from(count) * readers as u64;
     fleet.await_total(total, Duration::from_secs(20))?;
     machine::settle(server.pid());
-    let spent = machine::cpu_ns(server.pid()) - before;
+    let spent = Spent::since(server.pid(), before);
     if fleet.faults > 0 {
         return Err(Error::other(format!("{} faults", fleet.faults)));
     }
-    note("cpu_ns", spent as f64 / total as f64);
+    tell_spent(spent, total, note);
     tell_latencies(&fleet.latencies, note);
     Ok(())
 }
@@ -269,7 +274,7 @@ fn polls(who: Who, places: &Places, pollers: usize, effort: Effort, note: Note<'
         round(&mut talk, number, u64::from(number) * pollers as u64)?;
     }
     talk.reset();
-    let before = machine::cpu_ns(server.pid());
+    let before = Spent::of(server.pid());
     let from = Instant::now();
     let (mut number, mut total) = (6, 0);
     while from.elapsed().as_secs_f64() < effort.seconds {
@@ -277,8 +282,8 @@ fn polls(who: Who, places: &Places, pollers: usize, effort: Effort, note: Note<'
         round(&mut talk, number, total)?;
         number += 1;
     }
-    let spent = machine::cpu_ns(server.pid()) - before;
-    note("cpu_ns", spent as f64 / total as f64);
+    let spent = Spent::since(server.pid(), before);
+    tell_spent(spent, total, note);
     note("count", total as f64);
     tell_latencies(&talk.latencies, note);
     Ok(())
@@ -308,10 +313,10 @@ fn talk(
     };
     go_on(&mut talk, 0.3)?;
     talk.reset();
-    let before = machine::cpu_ns(server.pid());
+    let before = Spent::of(server.pid());
     let seconds = go_on(&mut talk, effort.seconds)?;
-    let spent = machine::cpu_ns(server.pid()) - before;
-    note("cpu_ns", spent as f64 / talk.done as f64);
+    let spent = Spent::since(server.pid(), before);
+    tell_spent(spent, talk.done, note);
     note("rate", talk.done as f64 / seconds);
     note("count", talk.done as f64);
     tell_latencies(&talk.latencies, note);

@@ -42,10 +42,8 @@ fn main() -> io::Result<()> {
                 continue;
             }
             let slot = event.token().0;
-            if let Some(stream) = fresh.remove(&slot) {
-                if let Some(peer) = greet(stream) {
-                    peers.insert(slot, peer);
-                }
+            if let Some(peer) = fresh.remove(&slot).and_then(greet) {
+                peers.insert(slot, peer);
             }
             receive(slot, &mut peers);
         }
