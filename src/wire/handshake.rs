@@ -11,14 +11,14 @@ use sha1::{Digest as _, Sha1};
 
 use super::extensions::{self, Deflate};
 use super::http::{Head, Version, is_token_byte};
+use super::runs;
 
 /// Appended to the client's key before it is hashed, so that no cache or web server answers by accident.
 /// RFC 6455, section 1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Bytes of the nonce that a key encodes, and of its base64.
-const NONCE_BYTES: usize = 16;
-const KEY_BYTES: usize = 24;
+/// Characters of a key, which encodes sixteen bytes, without its padding.
+const KEY_DIGITS: usize = 22;
 
 /// Bytes of `Sec-WebSocket-Accept`: the base64 of a SHA-1.
 const ACCEPT_BYTES: usize = 28;
@@ -248,11 +248,16 @@ pub fn emit(accept: Accept, protocol: Option<&'static str>, deflate: Option<Defl
     out.extend_from_slice(b"\r\n\r\n");
 }
 
-/// Whether `key` is the base64 of sixteen bytes.
+/// Whether `key` is the base64 of sixteen bytes (RFC 4648, section 4). The last of its 22 characters stands
+/// for two bits of them and four that are zero (section 3.5), which leaves four characters.
 fn is_key(key: &[u8]) -> bool {
-    // The engine wants room for whole groups of three bytes, padding included.
-    let mut nonce = [0; NONCE_BYTES + 2];
-    key.len() == KEY_BYTES && STANDARD.decode_slice(key, &mut nonce) == Ok(NONCE_BYTES)
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() | (byte == b'+') | (byte == b'/');
+    match key {
+        [digits @ .., b'A' | b'Q' | b'g' | b'w', b'=', b'='] => {
+            digits.len() == KEY_DIGITS - 1 && runs::all(digits, is_digit)
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -325,6 +330,19 @@ mod tests {
         ];
         for key in keys {
             assert_eq!(check(&Request { key: Some(key), ..GOOD }), Err(Refusal::BadKey), "{key:?}");
+        }
+    }
+
+    /// Whatever byte stands wherever in it, the library that encodes has the last word.
+    #[test]
+    fn a_key_is_what_decodes() {
+        for place in 0..=24 {
+            for byte in 0..=u8::MAX {
+                let mut key = b"dGhlIHNhbXBsZSBub25jZQ==".to_vec();
+                key.splice(place..key.len().min(place + 1), [byte]);
+                let is_nonce = STANDARD.decode(&key).is_ok_and(|nonce| nonce.len() == 16);
+                assert_eq!(is_key(&key), is_nonce, "{}", key.escape_ascii());
+            }
         }
     }
 
