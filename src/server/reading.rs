@@ -273,21 +273,20 @@ impl Hall {
         let Some(held) = self.clients.get_mut(client) else { return };
         held.heartbeat_s = params.heartbeat_s;
         let cursor = self.cursor(self.hub.position(client.reader()));
-        let welcome = Object::event("welcome")
-            .string("sid", &sid.emit())
-            .string("cursor", &cursor)
-            .number("heartbeat", u64::from(params.heartbeat_s))
-            .string("epoch", &format!("{:08x}", self.hub.epoch()));
+        let welcome = welcome(sid.emit().as_bytes(), cursor.as_bytes(), params.heartbeat_s);
         // On SSE the welcome carries the cursor as an id, so that a browser that loses the connection before
         // the first message comes back to here and not to a later now. With gaps to tell it is the last of
         // them that does: a browser that was not told of all comes back to be told of all.
-        let lost = Cursor { epoch: NO_EPOCH, seq: 0 }.to_string();
-        let primed = if gaps.is_empty() { &cursor } else { &lost };
-        out.extend_from_slice(&transport.event(Some(primed), welcome.as_bytes()));
-        let zero = self.cursor(0);
-        for (index, gap) in gaps.iter().enumerate() {
-            let primed = (index + 1 == gaps.len()).then_some(&*zero);
-            out.extend_from_slice(&transport.event(primed, gap.as_bytes()));
+        if gaps.is_empty() {
+            transport.emit(Some(&cursor), &welcome, &mut out);
+        } else {
+            let lost = Cursor { epoch: NO_EPOCH, seq: 0 }.to_string();
+            transport.emit(Some(&lost), &welcome, &mut out);
+            let zero = self.cursor(0);
+            for (index, gap) in gaps.iter().enumerate() {
+                let primed = (index + 1 == gaps.len()).then_some(&*zero);
+                transport.emit(primed, gap.as_bytes(), &mut out);
+            }
         }
         links.send(id, out);
         links.set_deadline(id, links.now().after(u64::from(params.heartbeat_s) * 1000));
@@ -302,6 +301,24 @@ impl Hall {
         self.session(id).finish();
         links.close(id);
     }
+}
+
+/// What every stream begins with. Nothing in it needs an escape, and the epoch is what a cursor's first eight
+/// digits are.
+fn welcome(sid: &[u8], cursor: &[u8], heartbeat_s: u16) -> Vec<u8> {
+    let (epoch, heartbeat) = (&cursor[..8], heartbeat_s.to_string());
+    [
+        br#"{"type":"welcome","sid":""#,
+        sid,
+        br#"","cursor":""#,
+        cursor,
+        br#"","heartbeat":"#,
+        heartbeat.as_bytes(),
+        br#","epoch":""#,
+        epoch,
+        br#""}"#,
+    ]
+    .concat()
 }
 
 /// The fields of a stream: no cache may keep it, no proxy may hold it back or change it.

@@ -125,14 +125,19 @@ impl Transport {
     /// The bytes of one event, not compressed. `id` is the cursor after it, for those that have one.
     pub fn event(self, id: Option<&str>, json: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(json.len() + 96);
+        self.emit(id, json, &mut out);
+        out
+    }
+
+    /// The same, behind what is in `out` already.
+    pub fn emit(self, id: Option<&str>, json: &[u8], out: &mut Vec<u8>) {
         match self {
-            Transport::WebSocket(_) | Transport::Raw(_) => ws::frame(ws::Opcode::Text, json, &mut out),
-            Transport::Sse => sse::emit(&mut out, id, kind_of(json), json),
-            Transport::Stream => ndjson::emit(&mut out, json),
-            Transport::Iframe => script::call(&mut out, json),
+            Transport::WebSocket(_) | Transport::Raw(_) => ws::frame(ws::Opcode::Text, json, out),
+            Transport::Sse => sse::emit(out, id, kind_of(json), json),
+            Transport::Stream => ndjson::emit(out, json),
+            Transport::Iframe => script::call(out, json),
             Transport::Poll | Transport::Jsonp => out.extend_from_slice(json),
         }
-        out
     }
 }
 
