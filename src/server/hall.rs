@@ -142,8 +142,7 @@ impl Hall {
             return;
         }
         if !owes_proxy {
-            // It was let in just now.
-            let _ = self.count_connection(links, id, peer);
+            self.count_connection(links, id, peer);
         }
         links.set_deadline(id, links.now().after(if owes_proxy { PROXY_MS } else { HEAD_MS }));
     }

@@ -22,11 +22,10 @@ use crate::reactor::{ConnId, Instant, Links, Why};
 use crate::wire::ws;
 
 impl Hall {
-    /// Counts a connection as one of its address, until it ends.
-    pub(super) fn count_connection(&mut self, links: &Links, id: ConnId, peer: Peer) -> Result<(), Refusal> {
-        let is_counted = self.quotas.open(peer, links.now().as_millis())?;
+    /// Counts a connection as one of its address, until it ends. It may begin: that was asked.
+    pub(super) fn count_connection(&mut self, links: &Links, id: ConnId, peer: Peer) {
+        let is_counted = self.quotas.open_checked(peer, links.now().as_millis());
         self.session(id).set_counted(is_counted);
-        Ok(())
     }
 
     /// Whether the connection of a request may be kept for its answer: by a stream from now on, or by a poll
@@ -52,8 +51,7 @@ impl Hall {
         let is_another = self.is_another(id, peer);
         self.session(id).set_peer(peer);
         if is_another {
-            // It may: that was asked.
-            let _ = self.count_connection(links, id, peer);
+            self.count_connection(links, id, peer);
         }
     }
 

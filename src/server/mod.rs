@@ -219,10 +219,13 @@ impl Server {
             debug!("{id} is passed on for {}", address.ip());
             let peer = Peer::of_proxy(address);
             self.hall.session(id).set_peer(peer);
-            if let Err(refusal) = self.hall.count_connection(links, id, peer) {
-                self.hall.session(id).begin_answer();
-                self.hall.answer(links, id, &Reply::default(), refusal.to_response());
-                return;
+            match self.hall.quotas.open(peer, links.now().as_millis()) {
+                Ok(is_counted) => self.hall.session(id).set_counted(is_counted),
+                Err(refusal) => {
+                    self.hall.session(id).begin_answer();
+                    self.hall.answer(links, id, &Reply::default(), refusal.to_response());
+                    return;
+                }
             }
         }
         links.set_deadline(id, links.now().after(HEAD_MS));

@@ -259,8 +259,14 @@ impl Quotas {
     /// It has as many as it may, or made too many in too short a time.
     pub fn open(&mut self, peer: Peer, now_ms: u64) -> Result<bool, Refusal> {
         self.check_open(peer, now_ms)?;
-        self.take(peer, Kind::Connection, now_ms)?;
-        Ok(self.enter(peer, now_ms))
+        Ok(self.open_checked(peer, now_ms))
+    }
+
+    /// The same for one that was let in just now, by [`Quotas::check_open`].
+    pub fn open_checked(&mut self, peer: Peer, now_ms: u64) -> bool {
+        // The token is there: that was looked at.
+        let _ = self.take(peer, Kind::Connection, now_ms);
+        self.enter(peer, now_ms)
     }
 
     /// The same for one that was there before, and is another peer's from now on.
