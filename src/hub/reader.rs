@@ -186,7 +186,7 @@ impl Hub {
         if subscriptions.as_slice().len() >= self.bounds.subscriptions {
             return Err(Refusal::TooManySubscriptions);
         }
-        let id = self.open(name)?;
+        let id = known.map_or_else(|| self.open(name), Ok)?;
         self.attach(reader, id, start);
         Ok(ChannelId(number(id)))
     }

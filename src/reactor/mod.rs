@@ -163,7 +163,6 @@ impl<I: Io> Reactor<I> {
             self.links.doom(id, Why::Broken);
             return;
         }
-        let Some(link) = self.links.link(id) else { return };
         let waits = !link.outbox.is_empty() || link.hungry || link.phase == Phase::Draining;
         if readable {
             self.links.want_read(id);
