@@ -50,7 +50,7 @@ impl Links {
 
     /// Queues for writing those that were put off.
     pub(super) fn take_up(&mut self) {
-        self.dirty.append(&mut self.put_off);
+        self.dirty.extend(self.put_off.drain(..));
     }
 
     /// Calls back some that left it at their share of an earlier turn.
