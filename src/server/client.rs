@@ -76,7 +76,7 @@ impl Sid {
 
     /// Writes it.
     pub fn emit(&self) -> String {
-        self.chars().map(char::from).into_iter().collect()
+        String::from_utf8_lossy(&self.chars()).into_owned()
     }
 
     /// Its characters, all ASCII.

@@ -273,7 +273,7 @@ impl Hall {
         let Some(held) = self.clients.get_mut(client) else { return };
         held.heartbeat_s = params.heartbeat_s;
         let cursor = self.cursor(self.hub.position(client.reader()));
-        let welcome = welcome(sid.emit().as_bytes(), cursor.as_bytes(), params.heartbeat_s);
+        let welcome = welcome(&sid.chars(), cursor.as_bytes(), params.heartbeat_s);
         // On SSE the welcome carries the cursor as an id, so that a browser that loses the connection before
         // the first message comes back to here and not to a later now. With gaps to tell it is the last of
         // them that does: a browser that was not told of all comes back to be told of all.
