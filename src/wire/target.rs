@@ -180,9 +180,10 @@ fn is_reg_name(host: &str) -> bool {
     is_plain || (host.bytes().all(is_odd) && decode(host).is_ok())
 }
 
-/// Splits at an ASCII character.
+/// Splits at an ASCII character. Keys and values are so short that a plain loop has found it before a search
+/// by words has begun.
 fn split_at_byte(text: &str, at: u8) -> Option<(&str, &str)> {
-    let place = find(text.as_bytes(), at)?;
+    let place = text.bytes().position(|byte| byte == at)?;
     Some((&text[..place], &text[place + 1..]))
 }
 
