@@ -10,15 +10,17 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::refusal::Refusal;
+use crate::wire::target::Authority;
 
 /// Lets a request pass that calls the server by one of its names. With no list every name is one, and so it
 /// is with `*` in it. Who says no name at all speaks HTTP/1.0, and is no browser.
 ///
 /// # Errors
 /// 421 (RFC 9110, section 15.5.20), with what the operator has to do if the name is right.
-pub fn admit(allowed: Option<&[String]>, host: Option<&str>) -> Result<(), Refusal> {
+pub fn admit(allowed: Option<&[String]>, host: Option<Authority<'_>>) -> Result<(), Refusal> {
     let (Some(allowed), Some(host)) = (allowed, host) else { return Ok(()) };
-    if is_address_or_local(name_of(host)) || allowed.iter().any(|one| one == "*" || is_same(one, host)) {
+    let name = host.name();
+    if is_address_or_local(name) || allowed.iter().any(|one| one == "*" || is_same(one.as_bytes(), name)) {
         return Ok(());
     }
     let sentence =
@@ -28,42 +30,39 @@ pub fn admit(allowed: Option<&[String]>, host: Option<&str>) -> Result<(), Refus
 
 /// A name as `--host` takes it: one that could stand in a Host field, without a port. `*` is every one.
 pub fn parse(text: &str) -> Option<String> {
-    let is_name = crate::wire::target::is_authority(text) && name_of(text) == text;
+    let is_name = Authority::parse(text.as_bytes()).is_some_and(|host| host.name() == text.as_bytes());
     (is_name || text == "*").then(|| text.to_owned())
 }
 
 /// Names ignore case, and a dot at the end says only that they are whole (RFC 1034, section 3.1).
-fn is_same(one: &str, host: &str) -> bool {
-    let whole = |name: &str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    whole(one) == whole(name_of(host))
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    without_dot(one).eq_ignore_ascii_case(without_dot(other))
 }
 
-/// What stands before the port. Brackets around an IPv6 address stay.
-fn name_of(host: &str) -> &str {
-    let last = host.bytes().rposition(|byte| matches!(byte, b':' | b']'));
-    last.filter(|at| host.as_bytes()[*at] == b':').map_or(host, |at| &host[..at])
+fn without_dot(name: &[u8]) -> &[u8] {
+    name.strip_suffix(b".").unwrap_or(name)
 }
 
 /// Whether a Host calls this machine as only its own programs can: `localhost`, or a loopback address.
-pub fn is_loopback(host: &str) -> bool {
-    let name = name_of(host);
+pub fn is_loopback(host: Authority<'_>) -> bool {
+    let name = host.name();
     is_localhost(name) || address_of(name).is_some_and(|address| address.is_loopback())
 }
 
-fn is_address_or_local(name: &str) -> bool {
+fn is_address_or_local(name: &[u8]) -> bool {
     is_localhost(name) || address_of(name).is_some()
 }
 
-fn address_of(name: &str) -> Option<IpAddr> {
+fn address_of(name: &[u8]) -> Option<IpAddr> {
+    let name = str::from_utf8(name).ok()?;
     match name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(address) => address.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
         None => name.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
     }
 }
 
-fn is_localhost(name: &str) -> bool {
-    let whole = name.strip_suffix('.').unwrap_or(name).as_bytes();
-    let Some((above, last)) = whole.split_last_chunk::<9>() else { return false };
+fn is_localhost(name: &[u8]) -> bool {
+    let Some((above, last)) = without_dot(name).split_last_chunk::<9>() else { return false };
     last.eq_ignore_ascii_case(b"localhost") && matches!(above, [] | [.., b'.'])
 }
 
@@ -71,9 +70,13 @@ fn is_localhost(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn named(host: &str) -> Option<Authority<'_>> {
+        Some(Authority::parse(host.as_bytes()).expect("a good host"))
+    }
+
     fn status(allowed: &[&str], host: &str) -> u16 {
         let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
-        admit(Some(&allowed), Some(host)).map_or_else(|refusal| refusal.status, |()| 200)
+        admit(Some(&allowed), named(host)).map_or_else(|refusal| refusal.status, |()| 200)
     }
 
     #[test]
@@ -101,7 +104,7 @@ mod tests {
             assert_eq!(status(&[], host), 421, "{host}");
             assert_eq!(status(&["chat.example"], host), 421, "{host}");
             assert_eq!(status(&["*"], host), 200, "{host}");
-            assert!(admit(None, Some(host)).is_ok());
+            assert!(admit(None, named(host)).is_ok());
         }
         for host in ["chat.example", "CHAT.example.:443", "chat.example:8080"] {
             assert_eq!(status(&["other.example", "chat.example"], host), 200, "{host}");

@@ -153,7 +153,7 @@ impl Default for Peer {
 /// no tool on this machine need send either.
 fn may_be_proxied(head: &Head<'_>) -> bool {
     let is_forwarded = FORWARDED.iter().any(|name| head.header(name).is_some());
-    is_forwarded || head.version == Version::Http10 || !head.host().is_some_and(hosts::is_loopback)
+    is_forwarded || head.version == Version::Http10 || !head.authority().is_some_and(hosts::is_loopback)
 }
 
 /// Whether an address is that of a trusted proxy.

@@ -110,7 +110,7 @@ impl Server {
         let route = if config.comet { Route::of(&request.target)? } else { Route::App };
         // Whoever watches over servers asks each by an address or by a name of their own.
         if !matches!(route, Route::Health | Route::Server) {
-            hosts::admit(config.hosts.as_deref(), request.head.host())?;
+            hosts::admit(config.hosts.as_deref(), request.head.authority())?;
         }
         route.admit(request.method()).map_err(|refusal| refusal.with_field("Allow", route.methods()))?;
         if route == Route::App {

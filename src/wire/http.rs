@@ -14,9 +14,9 @@
 use std::fmt;
 
 use super::runs::{all, find};
-use super::scan::RequestLine;
-use super::target;
-use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
+use super::scan::Layout;
+use super::target::{self, Authority};
+use crate::limits::HEADERS_MAX;
 
 pub use super::offence::Offence;
 pub use super::runs::{is_text_byte, is_token_byte};
@@ -51,38 +51,12 @@ pub struct Head<'b> {
     /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
     path_and_query: &'b str,
-    host: Option<&'b str>,
-    bytes: &'b [u8],
-    fields: [Field; HEADERS_MAX],
-    count: usize,
-    /// A bit for each length that a field's name has: nearly every field that is asked for is not there, and
-    /// most of these questions end here.
-    lengths: u64,
-}
-
-/// Where a field's name and value lie in the head: a quarter of what four pointers and lengths take, for a
-/// head is moved a few times on its way up.
-#[derive(Clone, Copy, Debug, Default)]
-struct Field {
-    name: u16,
-    name_len: u16,
-    value: u16,
-    value_len: u16,
-}
-
-const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize);
-
-impl Field {
-    /// `header` lies in `head`, which is no longer than HEAD_BYTES_MAX.
-    fn of(header: &httparse::Header<'_>, head: &[u8]) -> Field {
-        let at = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(head.as_ptr() as usize) as u16;
-        Field {
-            name: at(header.name.as_bytes()),
-            name_len: header.name.len() as u16,
-            value: at(header.value),
-            value_len: header.value.len() as u16,
-        }
-    }
+    authority: Option<Authority<'b>>,
+    len: usize,
+    fields: Vec<httparse::Header<'b>>,
+    /// The bits of all names: nearly every field that is asked for is not there, and most of these questions
+    /// end here.
+    names: u64,
 }
 
 impl<'b> Head<'b> {
@@ -91,44 +65,45 @@ impl<'b> Head<'b> {
         let mut scanner = HeadScanner::new();
         scanner.scan(bytes)?;
         let scanned = scanner.head(bytes).ok_or(Offence::IncompleteHead)?;
-        Head::parse_lines(bytes, scanned.line())
+        Head::parse_lines(bytes, scanned.layout())
     }
 
-    /// Parses a head that was scanned. It allocates nothing.
+    /// Parses a head that was scanned.
     pub fn parse_scanned(head: &'b Scanned<'_>) -> Result<Head<'b>, Offence> {
-        Head::parse_lines(head.bytes(), head.line())
+        Head::parse_lines(head.bytes(), head.layout())
     }
 
-    fn parse_lines(bytes: &'b [u8], line: RequestLine) -> Result<Head<'b>, Offence> {
-        let (method, target, version) = parse_request_line(bytes, line)?;
-        let fields = &bytes[usize::from(line.end) + b"\r\n".len()..];
+    fn parse_lines(bytes: &'b [u8], layout: Layout) -> Result<Head<'b>, Offence> {
+        let (method, target, version) = parse_request_line(bytes, layout)?;
+        let lines = &bytes[usize::from(layout.end) + b"\r\n".len()..];
         let (authority, path_and_query) = split_target(method, target)?;
 
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-        let mut kept = [Field::default(); HEADERS_MAX];
-        let mut lengths = 0;
-        let count = match httparse::parse_headers(fields, &mut headers) {
-            Ok(httparse::Status::Complete((_, parsed))) => {
-                for (field, header) in kept.iter_mut().zip(parsed) {
-                    *field = Field::of(header, bytes);
-                    lengths |= bit_of(header.name.len());
-                }
-                parsed.len()
-            }
+        let mut fields = vec![httparse::EMPTY_HEADER; usize::from(layout.fields).min(HEADERS_MAX)];
+        match httparse::parse_headers(lines, &mut fields) {
+            Ok(httparse::Status::Complete(_)) => {}
             Ok(httparse::Status::Partial) => return Err(Offence::IncompleteHead),
             Err(httparse::Error::TooManyHeaders) => return Err(Offence::TooManyHeaders),
-            Err(_) => return Err(field_offence(fields)),
+            Err(_) => return Err(field_offence(lines)),
+        }
+        let names = fields.iter().fold(0, |names, field| names | bit_of(field.name));
+        let mut head = Head {
+            method,
+            target,
+            version,
+            path_and_query,
+            authority: None,
+            len: bytes.len(),
+            fields,
+            names,
         };
-        let mut head =
-            Head { method, target, version, path_and_query, host: None, bytes, fields: kept, count, lengths };
         // RFC 9112, section 3.2.2: an authority in the target wins over the Host field, which must be
         // there and valid nevertheless.
-        head.host = authority.or(head.parse_host()?);
+        head.authority = authority.or(head.parse_host()?);
         Ok(head)
     }
 
     /// RFC 9112, section 3.2: one valid Host, which only HTTP/1.0 may leave out.
-    fn parse_host(&self) -> Result<Option<&'b str>, Offence> {
+    fn parse_host(&self) -> Result<Option<Authority<'b>>, Offence> {
         let mut hosts = self.headers("host");
         let Some(host) = hosts.next() else {
             return match self.version {
@@ -139,21 +114,23 @@ impl<'b> Head<'b> {
         if hosts.next().is_some() {
             return Err(Offence::DoubledHost);
         }
-        match str::from_utf8(host) {
-            Ok(host) if target::is_authority(host) => Ok(Some(host)),
-            _ => Err(Offence::InvalidHost),
-        }
+        Authority::parse(host).map(Some).ok_or(Offence::InvalidHost)
     }
 
     /// How long it was as it came, with the empty line that ends it.
     pub fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.len
     }
 
     /// The host and port the request is for: from an absolute target, else from Host. `None` only in
     /// HTTP/1.0.
     pub fn host(&self) -> Option<&'b str> {
-        self.host
+        self.authority.map(|authority| authority.as_str())
+    }
+
+    /// The same, taken apart.
+    pub fn authority(&self) -> Option<Authority<'b>> {
+        self.authority
     }
 
     /// The target without scheme and authority: begins with `/`, or is `*`. An absolute target without a
@@ -163,20 +140,20 @@ impl<'b> Head<'b> {
     }
 
     /// The value of the first field of that name, without the space around it.
+    #[inline]
     pub fn header(&self, name: &str) -> Option<&'b [u8]> {
+        if self.names & bit_of(name) == 0 { None } else { self.first_named(name) }
+    }
+
+    fn first_named(&self, name: &str) -> Option<&'b [u8]> {
         self.headers(name).next()
     }
 
     /// The values of all fields of that name, in order. Names ignore case. RFC 9110, section 5.1.
     pub fn headers(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
-        let bytes = self.bytes;
-        let part = move |at: u16, len: u16| &bytes[usize::from(at)..usize::from(at) + usize::from(len)];
-        let count = if self.lengths & bit_of(name.len()) == 0 { 0 } else { self.count };
-        self.fields[..count]
-            .iter()
-            .filter(move |field| usize::from(field.name_len) == name.len())
-            .filter(move |field| part(field.name, field.name_len).eq_ignore_ascii_case(name.as_bytes()))
-            .map(move |field| part(field.value, field.value_len))
+        let fields = if self.names & bit_of(name) == 0 { &[] } else { &self.fields[..] };
+        let named = fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+        named.map(|field| field.value)
     }
 
     /// Whether a list of tokens, over all its lines, has this one; case is ignored. RFC 9110, section 5.6.1.
@@ -256,27 +233,30 @@ fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
-/// The longest names share a bit.
-fn bit_of(len: usize) -> u64 {
-    1 << len.min(63)
+/// The bit that stands for a name, chosen by its length and its first letter, whose case is ignored: of the
+/// names that a browser sends, few share one with another that is asked for.
+#[inline]
+fn bit_of(name: &str) -> u64 {
+    let first = name.bytes().next().map_or(0, |byte| u32::from(byte | 0x20));
+    1_u64.rotate_left(31 * name.len() as u32 + first)
 }
 
 /// Shows neither query nor fields: secrets travel in both, and what has a Debug ends up in a log.
 impl fmt::Debug for Head<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = target::Target::parse(self.path_and_query).path();
-        write!(f, "{} {path} {:?}, {} fields", self.method, self.version, self.count)
+        write!(f, "{} {path} {:?}, {} fields", self.method, self.version, self.fields.len())
     }
 }
 
 /// `method SP request-target SP HTTP-version`, no more and no other spaces. RFC 9112, section 3.
-fn parse_request_line(bytes: &[u8], line: RequestLine) -> Result<(&str, &str, Version), Offence> {
-    let from = usize::from(line.method);
-    let text = str::from_utf8(&bytes[from..usize::from(line.end)]).map_err(|_| Offence::InvalidTarget)?;
-    if line.version == 0 {
+fn parse_request_line(bytes: &[u8], layout: Layout) -> Result<(&str, &str, Version), Offence> {
+    let from = usize::from(layout.method);
+    let text = str::from_utf8(&bytes[from..usize::from(layout.end)]).map_err(|_| Offence::InvalidTarget)?;
+    if layout.version == 0 {
         return Err(Offence::InvalidRequestLine);
     }
-    let (target, version) = (usize::from(line.target) - from, usize::from(line.version) - from);
+    let (target, version) = (usize::from(layout.target) - from, usize::from(layout.version) - from);
     let (method, target, version) = (&text[..target - 1], &text[target..version - 1], &text[version..]);
     if find(version.as_bytes(), b' ').is_some() {
         return Err(Offence::InvalidRequestLine);
@@ -299,17 +279,16 @@ fn parse_request_line(bytes: &[u8], line: RequestLine) -> Result<(&str, &str, Ve
 }
 
 /// The authority, if the target names one, and the path and query. RFC 9112, section 3.2.
-fn split_target<'b>(method: &str, target: &'b str) -> Result<(Option<&'b str>, &'b str), Offence> {
+fn split_target<'b>(method: &str, target: &'b str) -> Result<(Option<Authority<'b>>, &'b str), Offence> {
     if method == "CONNECT" {
         return Err(Offence::ConnectUnsupported);
     }
     if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
         return Ok((None, target));
     }
-    match target::split_absolute(target) {
-        Some((authority, rest)) if target::is_authority(authority) => Ok((Some(authority), rest)),
-        _ => Err(Offence::InvalidTarget),
-    }
+    let (authority, rest) = target::split_absolute(target).ok_or(Offence::InvalidTarget)?;
+    let authority = Authority::parse(authority.as_bytes()).ok_or(Offence::InvalidTarget)?;
+    Ok((Some(authority), rest))
 }
 
 /// Names what httparse refused: the first field whose name is no token decides.
@@ -345,7 +324,7 @@ fn parse_length(digits: &[u8]) -> Result<u64, Offence> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{METHOD_BYTES_MAX, TARGET_BYTES_MAX};
+    use crate::limits::{HEAD_BYTES_MAX, METHOD_BYTES_MAX, TARGET_BYTES_MAX};
 
     fn head(text: &str) -> Head<'_> {
         Head::parse(text.as_bytes()).unwrap_or_else(|offence| panic!("{offence:?} in {text:?}"))

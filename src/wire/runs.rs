@@ -9,23 +9,24 @@ const TOPS: u64 = ONES << 7;
 
 /// Whether a byte may stand in a token: a method, a field name, a list member. RFC 9110, section 5.6.2.
 pub fn is_token_byte(byte: u8) -> bool {
-    /// One look instead of fifteen comparisons: this is asked for every byte of every name.
-    const TOKEN: [bool; 256] = {
-        let mut table = [false; 256];
-        let mut byte = 0_u8;
-        while byte < 128 {
-            table[byte as usize] = byte.is_ascii_alphanumeric();
-            byte += 1;
-        }
-        let others = b"!#$%&'*+-.^_`|~";
-        let mut at = 0;
-        while at < others.len() {
-            table[others[at] as usize] = true;
-            at += 1;
-        }
-        table
-    };
+    const TOKEN: [bool; 256] = alphanumerics_and(b"!#$%&'*+-.^_`|~");
     TOKEN[usize::from(byte)]
+}
+
+/// Letters, digits and others, as a table: one look instead of many comparisons.
+pub(super) const fn alphanumerics_and(others: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
 }
 
 /// Whether a byte may stand in a field value: HTAB, space, visible and 8-bit characters. RFC 9110,

@@ -26,7 +26,7 @@ use crate::limits::{EMPTY_LINES_MAX, HEAD_BYTES_MAX, METHOD_BYTES_MAX, TARGET_BY
 pub struct HeadScanner {
     /// Bytes judged so far.
     seen: u16,
-    line: RequestLine,
+    layout: Layout,
     empty_lines: u8,
     state: ScanState,
 }
@@ -34,7 +34,8 @@ pub struct HeadScanner {
 // Places in a head, and its length, are 16 bits.
 const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize);
 
-/// Where the parts of a request line begin in a head, 0 for those that are not there (RFC 9112, section 3).
+/// Where the parts of a request line begin in a head, 0 for those that are not there (RFC 9112, section 3),
+/// and how many lines follow it.
 ///
 /// ```text
 /// GET /ws?ch=lobby HTTP/1.1\r\n
@@ -42,11 +43,12 @@ const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize);
 /// method  target   version end
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct RequestLine {
+pub(super) struct Layout {
     pub(super) method: u16,
     pub(super) target: u16,
     pub(super) version: u16,
     pub(super) end: u16,
+    pub(super) fields: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +73,7 @@ impl HeadScanner {
 
     /// The same behind so many empty lines that another scanner has passed over.
     pub fn behind(empty_lines: u8) -> HeadScanner {
-        HeadScanner { seen: 0, line: RequestLine::default(), empty_lines, state: ScanState::Start }
+        HeadScanner { seen: 0, layout: Layout::default(), empty_lines, state: ScanState::Start }
     }
 
     /// Goes on where the last call stopped; `buf` begins at the same byte each time. Returns the length of
@@ -80,11 +82,11 @@ impl HeadScanner {
     pub fn scan(&mut self, buf: &[u8]) -> Result<Option<usize>, Offence> {
         let end = buf.len().min(HEAD_BYTES_MAX);
         if self.seen == 0
-            && let Some((len, line)) = ordinary_head(&buf[..end])
+            && let Some((len, layout)) = ordinary_head(&buf[..end])
         {
             // No head is longer than HEAD_BYTES_MAX.
             self.seen = len as u16;
-            self.line = line;
+            self.layout = layout;
             self.state = ScanState::Done;
         }
         while let Some(&byte) = buf[..end].get(usize::from(self.seen)) {
@@ -109,7 +111,7 @@ impl HeadScanner {
     pub fn head<'b>(&self, bytes: impl Into<Cow<'b, [u8]>>) -> Option<Scanned<'b>> {
         let bytes = bytes.into();
         let is_whole = self.state == ScanState::Done && bytes.len() == usize::from(self.seen);
-        is_whole.then_some(Scanned { bytes, line: self.line })
+        is_whole.then_some(Scanned { bytes, layout: self.layout })
     }
 
     /// Changes nothing but the state unless the byte is accepted.
@@ -132,7 +134,7 @@ impl HeadScanner {
             (_, b'\n') => Err(Offence::BareLineFeed),
             (LineStart, b'\r') => Ok(EndCr),
             (Method | Target | Version, b'\r') => {
-                self.line.end = self.seen;
+                self.layout.end = self.seen;
                 Ok(LineCr)
             }
             (_, b'\r') => Ok(LineCr),
@@ -143,22 +145,25 @@ impl HeadScanner {
             (_, 0..=8 | 0x0b..=0x1f | 0x7f) => Err(Offence::ControlByte),
 
             (Start, _) if is_token_byte(byte) => {
-                self.line.method = self.seen;
+                self.layout.method = self.seen;
                 Ok(Method)
             }
             (Method, b' ') => {
-                self.line.target = self.seen + 1;
+                self.layout.target = self.seen + 1;
                 Ok(Target)
             }
             (Start | Method, _) if !is_token_byte(byte) => Err(Offence::InvalidMethod),
-            (Method, _) if self.since(self.line.method) >= METHOD_BYTES_MAX => Err(Offence::MethodTooLong),
+            (Method, _) if self.since(self.layout.method) >= METHOD_BYTES_MAX => Err(Offence::MethodTooLong),
             (Target, b' ') => {
-                self.line.version = self.seen + 1;
+                self.layout.version = self.seen + 1;
                 Ok(Version)
             }
             // RFC 9110, section 15.5.15.
-            (Target, _) if self.since(self.line.target) >= TARGET_BYTES_MAX => Err(Offence::TargetTooLong),
-            (LineStart, _) => Ok(Field),
+            (Target, _) if self.since(self.layout.target) >= TARGET_BYTES_MAX => Err(Offence::TargetTooLong),
+            (LineStart, _) => {
+                self.layout.fields += 1;
+                Ok(Field)
+            }
             (state, _) => Ok(state),
         }
     }
@@ -184,10 +189,10 @@ impl Default for HeadScanner {
     }
 }
 
-/// The length of a head that is here whole and has nothing odd in it, and its request line: the scanner's
-/// answer to nearly every head, a line at a time instead of a byte. `None` says nothing; the scanner then
-/// looks at every byte, and it alone names offences.
-fn ordinary_head(bytes: &[u8]) -> Option<(usize, RequestLine)> {
+/// The length of a head that is here whole and has nothing odd in it, and its layout: the scanner's answer
+/// to nearly every head, a line at a time instead of a byte. `None` says nothing; the scanner then looks at
+/// every byte, and it alone names offences.
+fn ordinary_head(bytes: &[u8]) -> Option<(usize, Layout)> {
     let method = bytes.iter().take(METHOD_BYTES_MAX + 1).position(|&byte| !is_token_byte(byte))?;
     if method == 0 || bytes[method] != b' ' {
         return None;
@@ -198,7 +203,7 @@ fn ordinary_head(bytes: &[u8]) -> Option<(usize, RequestLine)> {
     if target_len >= TARGET_BYTES_MAX {
         return None;
     }
-    let mut at = line;
+    let (mut at, mut fields) = (line, 0);
     loop {
         if bytes.get(at..at + 2)? != b"\r\n" {
             return None;
@@ -209,15 +214,17 @@ fn ordinary_head(bytes: &[u8]) -> Option<(usize, RequestLine)> {
             b' ' | b'\t' => return None,
             _ => at += text_run(&bytes[at..]),
         }
+        fields += 1;
     }
     // No head is longer than HEAD_BYTES_MAX.
-    let request_line = RequestLine {
+    let layout = Layout {
         method: 0,
         target: target as u16,
         version: (target + target_len + 1) as u16,
         end: line as u16,
+        fields,
     };
-    (*bytes.get(at + 1)? == b'\n').then_some((at + 2, request_line))
+    (*bytes.get(at + 1)? == b'\n').then_some((at + 2, layout))
 }
 
 /// A whole head as a scanner has judged it. Only a scanner makes one, so whoever parses it need not look
@@ -225,14 +232,14 @@ fn ordinary_head(bytes: &[u8]) -> Option<(usize, RequestLine)> {
 #[derive(Clone, Debug)]
 pub struct Scanned<'b> {
     bytes: Cow<'b, [u8]>,
-    line: RequestLine,
+    layout: Layout,
 }
 
 impl Scanned<'_> {
     /// The same with bytes of its own.
     #[must_use]
     pub fn into_owned(self) -> Scanned<'static> {
-        Scanned { bytes: Cow::Owned(self.bytes.into_owned()), line: self.line }
+        Scanned { bytes: Cow::Owned(self.bytes.into_owned()), layout: self.layout }
     }
 
     /// The bytes.
@@ -241,8 +248,8 @@ impl Scanned<'_> {
         &self.bytes
     }
 
-    pub(super) fn line(&self) -> RequestLine {
-        self.line
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
     }
 
     /// Bytes that it holds: none of those that it borrows.

@@ -15,7 +15,7 @@ use core::net::Ipv6Addr;
 use std::borrow::Cow;
 use std::fmt;
 
-use super::runs::{all, find};
+use super::runs::{all, alphanumerics_and, find};
 
 /// Why percent-encoded text can't be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,33 +151,71 @@ pub fn split_absolute(target: &str) -> Option<(&str, &str)> {
     Some(rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())))
 }
 
-/// Whether text is `uri-host [ ":" port ]`, as the Host field carries it. RFC 9110, section 7.2.
-///
-/// An empty host is refused (RFC 9110, section 4.2.1), and so are user names, IPvFuture addresses, of which
-/// there are none, and commas: what the grammar allows in a name is to some programs a list of two hosts.
-pub fn is_authority(text: &str) -> bool {
-    if let Some(rest) = text.strip_prefix('[') {
-        let Some((address, port)) = rest.split_once(']') else {
-            return false;
+/// `uri-host [ ":" port ]`, as the Host field carries it. RFC 9110, section 7.2. All of it is ASCII.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Authority<'a> {
+    text: &'a [u8],
+    name: &'a [u8],
+}
+
+impl<'a> Authority<'a> {
+    /// Reads one. An empty host is refused (RFC 9110, section 4.2.1), and so are user names, IPvFuture
+    /// addresses, of which there are none, and commas: what the grammar allows in a name is to some programs
+    /// a list of two hosts.
+    pub fn parse(text: &'a [u8]) -> Option<Authority<'a>> {
+        let name_len = match text.first()? {
+            b'[' => find(text, b']')? + 1,
+            _ => find(text, b':').unwrap_or(text.len()),
         };
-        // A zone ("%eth0") means something on the sender's machine alone; Ipv6Addr parses none.
-        return address.parse::<Ipv6Addr>().is_ok()
-            && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
+        let (name, port) = text.split_at(name_len);
+        let is_name = match name {
+            [b'[', address @ .., b']'] => is_ipv6(address),
+            _ => is_reg_name(name),
+        };
+        let is_whole = port.is_empty() || port.strip_prefix(b":").is_some_and(is_port);
+        (is_name && is_whole).then_some(Authority { text, name })
     }
-    let (host, port) = split_at_byte(text, b':').unwrap_or((text, ""));
-    !host.is_empty() && is_reg_name(host) && is_port(port)
+
+    /// As it was sent.
+    pub fn as_str(&self) -> &'a str {
+        str::from_utf8(self.text).unwrap_or_default()
+    }
+
+    /// Without the port. Brackets around an IPv6 address stay.
+    pub fn name(&self) -> &'a [u8] {
+        self.name
+    }
+}
+
+/// Whether text is an authority.
+pub fn is_authority(text: &str) -> bool {
+    Authority::parse(text.as_bytes()).is_some()
+}
+
+/// A zone ("%eth0") means something on the sender's machine alone; `Ipv6Addr` parses none.
+fn is_ipv6(address: &[u8]) -> bool {
+    str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
 /// RFC 3986, section 3.2.3 lets a port be empty; more than 16 bits name nothing.
-fn is_port(port: &str) -> bool {
-    port.bytes().all(|byte| byte.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok())
+fn is_port(digits: &[u8]) -> bool {
+    let number = digits.iter().try_fold(0_u16, |number, digit| {
+        let digit = char::from(*digit).to_digit(10)?;
+        number.checked_mul(10)?.checked_add(digit as u16)
+    });
+    number.is_some()
 }
 
 /// RFC 3986, section 3.2.2. IPv4 addresses are in this set too.
-fn is_reg_name(host: &str) -> bool {
-    let is_plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-');
-    let is_odd = |byte| is_unreserved(byte) || b"!$&'()*+;=%".contains(&byte);
-    is_plain || (host.bytes().all(is_odd) && decode(host).is_ok())
+fn is_reg_name(name: &[u8]) -> bool {
+    /// All that needs no decoding.
+    const PLAIN: [bool; 256] = alphanumerics_and(b"-._~!$&'()*+;=");
+    let is_plain = |byte| PLAIN[usize::from(byte)];
+    let is_encoded = || {
+        let is_ascii = all(name, |byte| is_plain(byte) | (byte == b'%'));
+        is_ascii && str::from_utf8(name).is_ok_and(|name| decode(name).is_ok())
+    };
+    !name.is_empty() && (all(name, is_plain) || is_encoded())
 }
 
 /// Splits at an ASCII character. Keys and values are so short that a plain loop has found it before a search
