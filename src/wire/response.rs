@@ -77,12 +77,12 @@ impl Response {
 
     /// Plain text in UTF-8.
     pub fn text(status: u16, text: impl Into<Chunk>) -> Response {
-        Response::new(status).with_body("text/plain; charset=utf-8", text)
+        Response::new(status).with_known_type("text/plain; charset=utf-8", text.into())
     }
 
     /// JSON, already encoded.
     pub fn json(status: u16, json: impl Into<Chunk>) -> Response {
-        Response::new(status).with_body("application/json", json)
+        Response::new(status).with_known_type("application/json", json.into())
     }
 
     /// A problem document: `code` for programs, `detail` for people. RFC 9457, section 3.1; without a
@@ -95,7 +95,7 @@ impl Response {
         json.push_str(",\"detail\":");
         push_json(&mut json, detail);
         json.push('}');
-        Response::new(status).with_body("application/problem+json", json)
+        Response::new(status).with_known_type("application/problem+json", json.into())
     }
 
     /// Adds a field, or sets the Content-Type. Control bytes in a value become spaces, bytes in a name that
@@ -124,6 +124,11 @@ impl Response {
         self.content_type = Some(harmless_value(content_type.into()));
         self.body = body.into();
         self
+    }
+
+    /// The same with a type of our own, which nobody need look at.
+    fn with_known_type(self, content_type: &'static str, body: Chunk) -> Response {
+        Response { content_type: Some(Cow::Borrowed(content_type)), body, ..self }
     }
 
     /// The status code.
@@ -174,9 +179,9 @@ impl Response {
         debug_assert!(emit.length != Length::Chunked || emit.version == Version::Http11);
         // RFC 9110, section 6.2: the version is the server's own, not the
         // request's.
+        let digit = |place: u16| b'0' + (self.status / place % 10) as u8;
         out.extend_from_slice(b"HTTP/1.1 ");
-        push_number(out, usize::from(self.status));
-        out.push(b' ');
+        out.extend_from_slice(&[digit(100), digit(10), digit(1), b' ']);
         out.extend_from_slice(reason(self.status).as_bytes());
         out.extend_from_slice(b"\r\n");
         if self.status >= 200 {
@@ -329,7 +334,7 @@ fn civil(days_since_1970: u64) -> (u64, usize, u64) {
     (year, month as usize, day_of_month)
 }
 
-/// A number in decimal, without the machinery of `fmt`: every response has two.
+/// A number in decimal, without the machinery of `fmt`: nearly every response has one.
 fn push_number(out: &mut Vec<u8>, mut number: usize) {
     let mut digits = [0; 20];
     let mut first = digits.len();
@@ -345,10 +350,13 @@ fn push_number(out: &mut Vec<u8>, mut number: usize) {
     out.extend_from_slice(&digits[first..]);
 }
 
+/// Inlined, so that a name that is known is written without a call.
+#[inline]
 fn emit_field(out: &mut Vec<u8>, name: &str, value: &str) {
-    for part in [name, ": ", value, "\r\n"] {
-        out.extend_from_slice(part.as_bytes());
-    }
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 /// RFC 9110, section 5.5: a recipient may make CR, LF and NUL spaces; the sender does it first.
