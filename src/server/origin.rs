@@ -33,10 +33,9 @@ pub fn judge(head: &Head<'_>, allowed: &[String]) -> Verdict {
     let Some(origin) = origins.next() else {
         // Requests of a page that carry no Origin (a script element, an image) still say where they come
         // from in current browsers.
-        let site = head.header("sec-fetch-site");
-        let navigates = head.header("sec-fetch-mode") == Some(b"navigate");
-        return match site {
-            Some(b"cross-site") if !navigates && !allowed.iter().any(|one| one == "*") => Verdict::Foreign,
+        let navigates = || head.header("sec-fetch-mode") == Some(b"navigate");
+        return match head.header("sec-fetch-site") {
+            Some(b"cross-site") if !navigates() && !allowed.iter().any(|one| one == "*") => Verdict::Foreign,
             _ => Verdict::Own,
         };
     };

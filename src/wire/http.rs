@@ -54,8 +54,7 @@ pub struct Head<'b> {
     authority: Option<Authority<'b>>,
     len: usize,
     fields: Vec<httparse::Header<'b>>,
-    /// The bits of all names: nearly every field that is asked for is not there, and most of these questions
-    /// end here.
+    /// The bits of all names.
     names: u64,
 }
 
@@ -142,26 +141,37 @@ impl<'b> Head<'b> {
     /// The value of the first field of that name, without the space around it.
     #[inline]
     pub fn header(&self, name: &str) -> Option<&'b [u8]> {
-        if self.names & bit_of(name) == 0 { None } else { self.first_named(name) }
+        if self.lacks(name) { None } else { self.first_named(name) }
     }
 
     fn first_named(&self, name: &str) -> Option<&'b [u8]> {
         self.headers(name).next()
     }
 
+    /// Whether there is certainly no field of that name: nearly every one that is asked for is not there.
+    #[inline]
+    fn lacks(&self, name: &str) -> bool {
+        self.names & bit_of(name) == 0
+    }
+
     /// The values of all fields of that name, in order. Names ignore case. RFC 9110, section 5.1.
     pub fn headers(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
-        let fields = if self.names & bit_of(name) == 0 { &[] } else { &self.fields[..] };
+        let fields = if self.lacks(name) { &[] } else { &self.fields[..] };
         let named = fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
         named.map(|field| field.value)
     }
 
     /// Whether a list of tokens, over all its lines, has this one; case is ignored. RFC 9110, section 5.6.1.
+    #[inline]
     pub fn has_token(&self, name: &str, token: &str) -> bool {
+        !self.lacks(name) && self.lists_token(name, token)
+    }
+
+    fn lists_token(&self, name: &str, token: &str) -> bool {
         let is_it = |member: &[u8]| member.eq_ignore_ascii_case(token.as_bytes());
-        // Most lists have one member, and many are too short to have this one.
-        self.headers(name)
-            .any(|value| is_it(value) || (value.len() > token.len() && members(value).any(is_it)))
+        // Most lists have one member.
+        let has_it = |value| is_it(value) || (find(value, b',').is_some() && members(value).any(is_it));
+        self.headers(name).any(has_it)
     }
 
     /// Whether the peer wants the connection to go on after this request. RFC 9112, section 9.3.
@@ -173,6 +183,9 @@ impl<'b> Head<'b> {
     /// Whether the peer waits for a 100 before it sends its body. RFC 9110, section 10.1.1: HTTP/1.0
     /// can't mean it, and whatever else is expected is not met. It is worth a 100 only if there is a body.
     pub fn expects_continue(&self) -> Result<bool, Offence> {
+        if self.lacks("expect") {
+            return Ok(false);
+        }
         let mut expected = false;
         for member in self.tokens("expect") {
             if !member.eq_ignore_ascii_case(b"100-continue") {
@@ -185,6 +198,9 @@ impl<'b> Head<'b> {
 
     /// How the length of the body is known. RFC 9112, section 6.3, without its leniencies.
     pub fn framing(&self) -> Result<Framing, Offence> {
+        if self.lacks("transfer-encoding") && self.lacks("content-length") {
+            return Ok(Framing::None);
+        }
         let mut codings = self.headers("transfer-encoding");
         let mut lengths = self.headers("content-length");
         match (codings.next(), lengths.next()) {
@@ -257,25 +273,22 @@ fn parse_request_line(bytes: &[u8], layout: Layout) -> Result<(&str, &str, Versi
         return Err(Offence::InvalidRequestLine);
     }
     let (target, version) = (usize::from(layout.target) - from, usize::from(layout.version) - from);
-    let (method, target, version) = (&text[..target - 1], &text[target..version - 1], &text[version..]);
-    if find(version.as_bytes(), b' ').is_some() {
-        return Err(Offence::InvalidRequestLine);
-    }
+    let (method, target) = (&text[..target - 1], &text[target..version - 1]);
     // Section 3.2: no form has a fragment, and none has a byte that a URI must encode.
-    if target.is_empty() || !all(target.as_bytes(), |byte| byte.is_ascii_graphic() & (byte != b'#')) {
-        return Err(Offence::InvalidTarget);
-    }
-    let version = match version.as_bytes() {
-        b"HTTP/1.0" => Version::Http10,
+    let is_target =
+        !target.is_empty() && all(target.as_bytes(), |byte| byte.is_ascii_graphic() & (byte != b'#'));
+    match &text.as_bytes()[version..] {
+        b"HTTP/1.0" if is_target => Ok((method, target, Version::Http10)),
         // RFC 9110, section 2.5: a higher minor version is read as the highest one known here.
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Version::Http11,
-        // Section 2.3: the name is case-sensitive, both numbers are one digit.
-        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
-            return Err(Offence::UnsupportedVersion);
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] if is_target => {
+            Ok((method, target, Version::Http11))
         }
-        _ => return Err(Offence::InvalidRequestLine),
-    };
-    Ok((method, target, version))
+        version if find(version, b' ').is_some() => Err(Offence::InvalidRequestLine),
+        _ if !is_target => Err(Offence::InvalidTarget),
+        // Section 2.3: the name is case-sensitive, both numbers are one digit.
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => Err(Offence::UnsupportedVersion),
+        _ => Err(Offence::InvalidRequestLine),
+    }
 }
 
 /// The authority, if the target names one, and the path and query. RFC 9112, section 3.2.

@@ -65,23 +65,24 @@ pub(super) fn all(bytes: &[u8], is_one: impl Fn(u8) -> bool) -> bool {
 /// How many text bytes come first, eight at a time as long as all of them are visible or 8-bit characters.
 /// (Left to the compiler, the same loop over blocks stays a loop over bytes.)
 pub(super) fn text_run(bytes: &[u8]) -> usize {
-    let mut at = 0;
-    while let Some(word) = bytes[at..].first_chunk() {
+    let mut rest = bytes;
+    while let Some((word, behind)) = rest.split_first_chunk() {
         let word = u64::from_le_bytes(*word);
-        // "Is any byte less than n", for n up to 128, of the same place.
-        let below_space = word.wrapping_sub(ONES * u64::from(b' ')) & !word & TOPS;
-        match below_space | equal(word, 0x7f) {
-            0 => at += 8,
+        // "Is any byte less than n", for n up to 128, of the same place; and the one that is equal to it.
+        let below_space = word.wrapping_sub(ONES * u64::from(b' '));
+        let delete = (word ^ (ONES * 0x7f)).wrapping_sub(ONES);
+        rest = match (below_space | delete) & !word & TOPS {
+            0 => behind,
             stops => {
-                at += stops.trailing_zeros() as usize / 8;
-                if bytes[at] != b'\t' {
-                    return at;
+                let stop = stops.trailing_zeros() as usize / 8;
+                if rest[stop] != b'\t' {
+                    return bytes.len() - rest.len() + stop;
                 }
-                at += 1;
+                &rest[stop + 1..]
             }
-        }
+        };
     }
-    at + bytes[at..].iter().take_while(|&&byte| is_text_byte(byte)).count()
+    bytes.len() - rest.len() + rest.iter().take_while(|&&byte| is_text_byte(byte)).count()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::offence::Offence;
-use super::runs::{find, is_token_byte, text_run};
+use super::runs::{all, find, is_token_byte, text_run};
 use crate::limits::{EMPTY_LINES_MAX, HEAD_BYTES_MAX, METHOD_BYTES_MAX, TARGET_BYTES_MAX};
 
 /// Finds the end of a request head in a buffer that grows.
@@ -193,8 +193,8 @@ impl Default for HeadScanner {
 /// to nearly every head, a line at a time instead of a byte. `None` says nothing; the scanner then looks at
 /// every byte, and it alone names offences.
 fn ordinary_head(bytes: &[u8]) -> Option<(usize, Layout)> {
-    let method = bytes.iter().take(METHOD_BYTES_MAX + 1).position(|&byte| !is_token_byte(byte))?;
-    if method == 0 || bytes[method] != b' ' {
+    let method = find(&bytes[..bytes.len().min(METHOD_BYTES_MAX + 1)], b' ')?;
+    if method == 0 || !all(&bytes[..method], is_token_byte) {
         return None;
     }
     let target = method + 1;
@@ -205,14 +205,11 @@ fn ordinary_head(bytes: &[u8]) -> Option<(usize, Layout)> {
     }
     let (mut at, mut fields) = (line, 0);
     loop {
-        if bytes.get(at..at + 2)? != b"\r\n" {
-            return None;
-        }
-        at += 2;
-        match bytes.get(at)? {
-            b'\r' => break,
-            b' ' | b'\t' => return None,
-            _ => at += text_run(&bytes[at..]),
+        match bytes[at..] {
+            [b'\r', b'\n', b'\r', b'\n', ..] => break,
+            [b'\r', b'\n', b' ' | b'\t' | b'\r', ..] => return None,
+            [b'\r', b'\n', ref line @ ..] => at += 2 + text_run(line),
+            _ => return None,
         }
         fields += 1;
     }
@@ -224,7 +221,7 @@ fn ordinary_head(bytes: &[u8]) -> Option<(usize, Layout)> {
         end: line as u16,
         fields,
     };
-    (*bytes.get(at + 1)? == b'\n').then_some((at + 2, layout))
+    Some((at + 4, layout))
 }
 
 /// A whole head as a scanner has judged it. Only a scanner makes one, so whoever parses it need not look
