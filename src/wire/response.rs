@@ -127,6 +127,7 @@ impl Response {
     }
 
     /// The same with a type of our own, which nobody need look at.
+    #[inline]
     fn with_known_type(self, content_type: &'static str, body: Chunk) -> Response {
         Response { content_type: Some(Cow::Borrowed(content_type)), body, ..self }
     }
@@ -154,24 +155,28 @@ impl Response {
     /// first bytes, or its first chunk.
     pub fn emit(&self, emit: &Emit<'_>, out: &mut Vec<u8>) {
         self.emit_head(emit, out);
-        match emit.length {
-            _ if emit.head_only || !self.has_body() => {}
-            Length::Chunked => body::emit_chunk(out, self.body()),
-            Length::Known | Length::Close => out.extend_from_slice(self.body()),
-        }
+        self.emit_body(emit, out);
     }
 
     /// The same but for a body of a known length that is too long to be copied: that is given back, to go out
     /// behind what was appended.
     #[must_use]
     pub fn emit_apart(self, emit: &Emit<'_>, out: &mut Vec<u8>) -> Option<Chunk> {
-        let is_apart = emit.length == Length::Known && self.body().len() > BODY_COPIED_BYTES_MAX;
-        if !is_apart || emit.head_only || !self.has_body() {
-            self.emit(emit, out);
-            return None;
-        }
         self.emit_head(emit, out);
-        Some(self.body)
+        let is_apart = emit.length == Length::Known && self.body().len() > BODY_COPIED_BYTES_MAX;
+        if is_apart && !emit.head_only && self.has_body() {
+            return Some(self.body);
+        }
+        self.emit_body(emit, out);
+        None
+    }
+
+    fn emit_body(&self, emit: &Emit<'_>, out: &mut Vec<u8>) {
+        match emit.length {
+            _ if emit.head_only || !self.has_body() => {}
+            Length::Chunked => body::emit_chunk(out, self.body()),
+            Length::Known | Length::Close => out.extend_from_slice(self.body()),
+        }
     }
 
     /// Appends all but the body.
@@ -183,14 +188,17 @@ impl Response {
         out.extend_from_slice(b"HTTP/1.1 ");
         out.extend_from_slice(&[digit(100), digit(10), digit(1), b' ']);
         out.extend_from_slice(reason(self.status).as_bytes());
-        out.extend_from_slice(b"\r\n");
         if self.status >= 200 {
-            emit_field(out, "Date", emit.date);
-            out.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
+            out.extend_from_slice(b"\r\nDate: ");
+            out.extend_from_slice(emit.date.as_bytes());
+            out.extend_from_slice(b"\r\nX-Content-Type-Options: nosniff");
         }
+        out.extend_from_slice(b"\r\n");
         self.emit_connection(emit, out);
         if let Some(content_type) = &self.content_type {
-            emit_field(out, "Content-Type", content_type);
+            out.extend_from_slice(b"Content-Type: ");
+            out.extend_from_slice(content_type.as_bytes());
+            out.extend_from_slice(b"\r\n");
         }
         for (name, value) in &self.headers {
             emit_field(out, name, value);
@@ -350,13 +358,10 @@ fn push_number(out: &mut Vec<u8>, mut number: usize) {
     out.extend_from_slice(&digits[first..]);
 }
 
-/// Inlined, so that a name that is known is written without a call.
-#[inline]
 fn emit_field(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value.as_bytes());
-    out.extend_from_slice(b"\r\n");
+    for part in [name, ": ", value, "\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
 }
 
 /// RFC 9110, section 5.5: a recipient may make CR, LF and NUL spaces; the sender does it first.
