@@ -60,9 +60,17 @@ impl Network {
 
     /// Whether an address is one of them.
     pub fn has(self, address: IpAddr) -> bool {
-        wide(address) & self.mask() == self.address
+        self.has_wide(wide(address))
+    }
+
+    fn has_wide(self, address: u128) -> bool {
+        address & self.mask() == self.address
     }
 }
+
+/// This machine, as itself: 127.0.0.0/8 and ::1 (RFC 6890, section 2.2).
+const LOOPBACK: [Network; 2] =
+    [Network { address: 0xffff_7f00_0000, bits: 104 }, Network { address: 1, bits: 128 }];
 
 /// All addresses in one space; IPv4 where IPv6 maps it (RFC 4291, section 2.5.5.2).
 fn mapped(address: IpAddr) -> Ipv6Addr {
@@ -99,7 +107,7 @@ impl Peer {
     /// Whom this peer speaks for in one request: itself, unless it is a trusted proxy that says otherwise.
     pub fn of_request(self, head: &Head<'_>, trusted: &[Network]) -> Peer {
         let mut peer = Peer { is_proxied: self.is_proxied || may_be_proxied(head), ..self };
-        if !is_trusted(trusted, self.address()) {
+        if !self.is_within(trusted) {
             return peer;
         }
         // One of the two is maintained by the proxy, the other may be whatever the client sent: the older
@@ -128,7 +136,17 @@ impl Peer {
     /// Whether it is a program on this machine, by all that can be seen: who comes through a proxy comes from
     /// anywhere, though the proxy be on this machine.
     pub fn is_local(self) -> bool {
-        self.address().is_loopback() && !self.is_proxied
+        self.is_loopback() && !self.is_proxied
+    }
+
+    /// Whether its address is one of this machine's own.
+    pub fn is_loopback(self) -> bool {
+        self.is_within(&LOOPBACK)
+    }
+
+    /// Whether its address is in one of these networks.
+    pub fn is_within(self, networks: &[Network]) -> bool {
+        networks.iter().any(|network| network.has_wide(self.address.to_bits()))
     }
 
     /// What quotas count together: one IPv4 address, or the /64 that one IPv6 subscriber is given (RFC 6177).

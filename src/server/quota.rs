@@ -19,7 +19,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::peer::{Network, Peer, is_trusted};
+use super::peer::{Network, Peer};
 use super::refusal::Refusal;
 use crate::account::ALLOCATION_BYTES;
 use crate::limits::{
@@ -178,8 +178,8 @@ impl Quotas {
     pub fn counts(&self, peer: Peer) -> bool {
         match self.limits {
             Limits::Off => false,
-            Limits::Normal => !peer.address().is_loopback() && !is_trusted(&self.trusted, peer.address()),
-            Limits::Strict => !is_trusted(&self.trusted, peer.address()),
+            Limits::Normal => !peer.is_loopback() && !peer.is_within(&self.trusted),
+            Limits::Strict => !peer.is_within(&self.trusted),
         }
     }
 

@@ -113,7 +113,7 @@ impl Server {
             hosts::admit(config.hosts.as_deref(), request.head.authority())?;
         }
         route.admit(request.method()).map_err(|refusal| refusal.with_field("Allow", route.methods()))?;
-        if route == Route::App {
+        if matches!(route, Route::App) {
             // A page that anyone may link to is not the same as a form that anyone may send.
             let is_safe = matches!(request.method(), "GET" | "HEAD" | "OPTIONS");
             origin::admit(verdict, is_safe && !self.is_own_socket(request))?;
@@ -121,8 +121,8 @@ impl Server {
         }
         // A script element of another site is what JSONP is for. It sends no Origin, only that it is foreign.
         let is_script = request.head.header("origin").is_none();
-        let is_jsonp = route == Route::Read(Transport::Jsonp) && config.jsonp && is_script;
-        origin::admit(verdict, is_jsonp || route == Route::Health)?;
+        let is_jsonp = matches!(route, Route::Read(Transport::Jsonp)) && config.jsonp && is_script;
+        origin::admit(verdict, is_jsonp || matches!(route, Route::Health))?;
         if request.method() != "OPTIONS" {
             check_body(&route, request)?;
             if route.is_back_end() {

@@ -62,7 +62,8 @@ impl Route {
             "*" => Route::Server,
             _ => Route::App,
         };
-        if fixed != Route::App || !(path.starts_with("/publish/") || path.starts_with("/channels/")) {
+        let has_channel = path.starts_with("/publish/") || path.starts_with("/channels/");
+        if !matches!(fixed, Route::App) || !has_channel {
             return Ok(fixed);
         }
         let segments: Result<Vec<_>, _> = target.segments().collect();
@@ -104,7 +105,7 @@ impl Route {
     /// # Errors
     /// 405 for a method that isn't for this path, 501 for one that is for none.
     pub fn admit(&self, method: &str) -> Result<(), Refusal> {
-        if *self == Route::App || self.takes(method) {
+        if matches!(self, Route::App) || self.takes(method) {
             return Ok(());
         }
         if KNOWN_METHODS.contains(&method) {
