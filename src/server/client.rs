@@ -5,19 +5,20 @@
 //!
 //! ```text
 //!   sid:     base64url( slot, 4 bytes | secret, 12 bytes )          22 characters
-//!   secret:  the first 12 bytes of SHA-1( key, 32 bytes | slot | generation )
+//!   secret:  the first 12 bytes of SipHash-2-4-128( key; slot | generation )
 //! ```
 //!
 //! The slot makes looking one up an index and not a search; the secret makes guessing one hopeless. It is
 //! worked out from the key of this run whenever it is needed, and so it is kept nowhere: twelve bytes less a
-//! client, and no call of the system's random source for each. What is hashed is always as long, so that
-//! nothing can be appended to it, and the key is as long as the hash is strong (RFC 2104, section 3).
+//! client, and no call of the system's random source for each. SipHash (Aumasson, Bernstein, 2012) is made to
+//! be just that, the keyed hash of a few bytes which whoever has not the key can't tell from chance.
 
 use std::fmt;
+use std::hash::Hasher;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha1::{Digest, Sha1};
+use siphasher::sip128::{Hasher128, SipHasher24};
 
 use super::peer::Peer;
 use super::quota::Bucket;
@@ -32,7 +33,7 @@ const SECRET_BYTES: usize = 12;
 pub const SID_CHARS: usize = 22;
 
 /// Bytes of the key that secrets are made of.
-const KEY_BYTES: usize = 32;
+const KEY_BYTES: usize = 16;
 
 /// Names one client, and never another one.
 ///
@@ -234,11 +235,10 @@ impl Clients {
     /// See the top of this file. Generations come again after four billion clients, and then only a client
     /// of the same slot has the same secret.
     fn secret(&self, id: ClientId) -> [u8; SECRET_BYTES] {
-        let mut hash = Sha1::new_with_prefix(self.key);
-        hash.update(id.slot.to_be_bytes());
-        hash.update(id.generation.to_be_bytes());
+        let mut hash = SipHasher24::new_with_key(&self.key);
+        hash.write_u64(u64::from(id.slot) << 32 | u64::from(id.generation));
         let mut secret = [0; SECRET_BYTES];
-        secret.copy_from_slice(&hash.finalize()[..SECRET_BYTES]);
+        secret.copy_from_slice(&hash.finish128().as_bytes()[..SECRET_BYTES]);
         secret
     }
 
