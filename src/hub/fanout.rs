@@ -108,7 +108,7 @@ impl Hub {
         is_whole && is_same
     }
 
-    /// The newest entry of a channel, 0 if it has none.
+    /// The newest entry of a channel, or the newest that it has lost if none is left. 0 if it is not open.
     #[must_use]
     pub fn latest(&self, channel: ChannelId) -> u64 {
         self.channels.get(channel.index()).map_or(0, |channel| channel.ring.latest())

@@ -5,7 +5,9 @@
 //! drained, and until then it is a position in the log.
 //!
 //! ```text
-//!   hub.next_due() ──► is its socket free? ── no ──► want_drain, later on_drain ──► pump
+//!   hub.next_due() ──► is it a poll? ── yes ──► one answer for all at the same place but for the sid (polls)
+//!                            │ no
+//!                      is its socket free? ── no ──► want_drain, later on_drain ──► pump
 //!                            │ yes
 //!                            ▼
 //!          at the same place as others? ── yes ──► one joined image for all of them (Runs)
@@ -29,12 +31,13 @@ use crate::wire::{script, sse, ws};
 /// Runs looked through for one that is made already: those of a few channels on all transports.
 const RUNS_SEARCHED: usize = 32;
 
-/// Images of several messages joined, made once for all readers that stand at the same place. They live for
-/// one turn: what a socket has not taken by then is held by its outbox.
+/// What was made once for all readers that stand at the same place: images of several messages joined, and
+/// the newest answer to polls. It lives for one turn: what a socket has not taken by then is held by its
+/// outbox.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     made: Vec<Run>,
-    pub(super) answer: Option<Answer>,
+    answer: Option<Answer>,
 }
 
 #[derive(Debug)]
@@ -58,6 +61,16 @@ impl Runs {
             self.made.drain(..RUNS_SEARCHED);
         }
         self.made.push(run);
+    }
+
+    /// Takes the answer to polls that are to be told that run.
+    pub(super) fn take_answer(&mut self, run: (u64, u64)) -> Option<Answer> {
+        self.answer.take().filter(|answer| answer.run == run)
+    }
+
+    /// Keeps an answer for the polls that come next.
+    pub(super) fn keep_answer(&mut self, answer: Answer) {
+        self.answer = Some(answer);
     }
 
     /// Shows the images that it holds.

@@ -20,7 +20,7 @@ use super::config::Config;
 use super::delivery::Runs;
 use super::memory::{self, Pressure};
 use super::object::Object;
-use super::peer::{self, Peer};
+use super::peer::Peer;
 use super::quota::{Kind, Quotas};
 use super::refusal::Refusal;
 use super::session::Session;
@@ -136,7 +136,7 @@ impl Hall {
         let peer = Peer::of_socket(socket, &self.config.trusted_proxies);
         let owes_proxy = self.config.proxy_protocol;
         self.sessions[id.slot()] = Session::new(peer, owes_proxy);
-        if owes_proxy && !peer::is_trusted(&self.config.trusted_proxies, peer.address()) {
+        if owes_proxy && !peer.is_within(&self.config.trusted_proxies) {
             warn!("{id} from {socket} is no trusted proxy; name it with --trusted-proxy if it is yours");
             self.drop_connection(links, id, Why::Aborted);
             return;

@@ -175,7 +175,7 @@ fn may_be_proxied(head: &Head<'_>) -> bool {
 }
 
 /// Whether an address is that of a trusted proxy.
-pub fn is_trusted(trusted: &[Network], address: IpAddr) -> bool {
+fn is_trusted(trusted: &[Network], address: IpAddr) -> bool {
     trusted.iter().any(|network| network.has(address))
 }
 

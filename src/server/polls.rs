@@ -39,12 +39,13 @@ impl Held {
 }
 
 /// The answer to all plain polls that wait at the same place, from the status line on. What differs is the
-/// sid, which stands between two parts that are made once and, where they are long, held once.
+/// sid, which stands between two parts that are made once and, where they are long, held once. Its cursor is
+/// right for all of them: what other channels are told meanwhile lies behind it, and is none of theirs.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// Numbers are those of the whole log: no other channel has a run with these.
-    run: (u64, u64),
-    before_sid: Vec<u8>,
+    pub(super) run: (u64, u64),
+    before_sid: Box<[u8]>,
     after_sid: Image,
 }
 
@@ -127,14 +128,12 @@ impl Hall {
         if !is_plain || !is_all || !self.hub.advance(due.reader, due.channel, run.0, run.1) {
             return false;
         }
-        let Some(held) = self.release(links, id) else { return false };
-        let answer = match self.runs.answer.take().filter(|made| made.run == run) {
-            Some(made) => made,
-            None => self.make_answer(due.reader, due.channel, run, &held),
-        };
+        let Some(held) = self.release(links, id) else { unreachable!("a plain poll is held") };
+        let made = self.runs.take_answer(run);
+        let answer = made.unwrap_or_else(|| self.make_answer(due.reader, due.channel, run, &held));
         links.spend(answer.after_sid.len() as u64);
         answer.send(links, id, &held.sid);
-        self.runs.answer = Some(answer);
+        self.runs.keep_answer(answer);
         self.go_on(links, id, true);
         true
     }
@@ -148,8 +147,7 @@ impl Hall {
         self.emit_plain(response, &mut out);
         let sid = out.len() - body_len + poll::SID_AT;
         let after_sid = Image::from(&out[sid + SID_CHARS..]);
-        out.truncate(sid);
-        Answer { run, before_sid: out, after_sid }
+        Answer { run, before_sid: out[..sid].into(), after_sid }
     }
 
     /// Takes a held poll off its connection, to be answered now.

@@ -264,8 +264,8 @@ impl Quotas {
 
     /// The same for one that was let in just now, by [`Quotas::check_open`].
     pub fn open_checked(&mut self, peer: Peer, now_ms: u64) -> bool {
-        // The token is there: that was looked at.
-        let _ = self.take(peer, Kind::Connection, now_ms);
+        let taken = self.take(peer, Kind::Connection, now_ms);
+        debug_assert!(taken.is_ok(), "that the token is there was looked at");
         self.enter(peer, now_ms)
     }
 
