@@ -2,6 +2,13 @@
 //!
 //! A poll that has nothing to tell is held in its session until there is, or until its time is over. Its
 //! answer holds all that the log has for its client by then. Read first: RFC 6202, section 2.
+//!
+//! ```text
+//!   request ──► anything to tell? ── yes ──► answered at once
+//!                      │ no
+//!                    held ──── a message ──► the answer of all that wait at the same place, or its own
+//!                      └────── its time is over, a newer poll, the end ──► its own, which may tell nothing
+//! ```
 
 use super::answer::Reply;
 use super::client::{ClientId, SID_CHARS, Sid};
