@@ -108,12 +108,6 @@ impl Hub {
         is_whole && is_same
     }
 
-    /// The newest entry of a channel, or the newest that it has lost if none is left. 0 if it is not open.
-    #[must_use]
-    pub fn latest(&self, channel: ChannelId) -> u64 {
-        self.channels.get(channel.index()).map_or(0, |channel| channel.ring.latest())
-    }
-
     /// What a channel keeps after `from`, up to and with `to`.
     pub fn messages(&self, channel: ChannelId, from: u64, to: u64) -> impl Iterator<Item = &Rc<Message>> {
         let ring = self.channels.get(channel.index()).map(|c| &c.ring);

@@ -96,7 +96,8 @@ pub struct Peer {
 impl Peer {
     /// The peer of a socket.
     pub fn of_socket(address: SocketAddr, trusted: &[Network]) -> Peer {
-        Peer { address: mapped(address.ip()), is_proxied: is_trusted(trusted, address.ip()) }
+        let peer = Peer { address: mapped(address.ip()), is_proxied: false };
+        Peer { is_proxied: peer.is_within(trusted), ..peer }
     }
 
     /// The peer that a PROXY header named.
@@ -121,7 +122,7 @@ impl Peer {
             // A hop that hides its address (`unknown`, `_hidden`): beyond it nothing can be known.
             let Some(address) = hop.and_then(address_of) else { break };
             peer.address = mapped(address);
-            if !is_trusted(trusted, address) {
+            if !peer.is_within(trusted) {
                 break;
             }
         }
@@ -172,11 +173,6 @@ impl Default for Peer {
 fn may_be_proxied(head: &Head<'_>) -> bool {
     let is_forwarded = FORWARDED.iter().any(|name| head.header(name).is_some());
     is_forwarded || head.version == Version::Http10 || !head.authority().is_some_and(hosts::is_loopback)
-}
-
-/// Whether an address is that of a trusted proxy.
-fn is_trusted(trusted: &[Network], address: IpAddr) -> bool {
-    trusted.iter().any(|network| network.has(address))
 }
 
 /// The `for` of one element of `Forwarded` (RFC 7239, section 4).

@@ -131,7 +131,7 @@ impl Hall {
     pub(super) fn answer_alike(&mut self, links: &mut Links, id: ConnId, due: Due) -> bool {
         let Some(run) = due.run else { return false };
         let is_plain = self.session(id).is_plain_poll() && self.goes_on(links, id, &Reply::PLAIN);
-        let is_all = self.hub.latest(due.channel) == run.1;
+        let is_all = self.hub.channel(due.channel).is_some_and(|channel| channel.latest == run.1);
         if !is_plain || !is_all || !self.hub.advance(due.reader, due.channel, run.0, run.1) {
             return false;
         }

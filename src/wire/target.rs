@@ -187,11 +187,6 @@ impl<'a> Authority<'a> {
     }
 }
 
-/// Whether text is an authority.
-pub fn is_authority(text: &str) -> bool {
-    Authority::parse(text.as_bytes()).is_some()
-}
-
 /// A zone ("%eth0") means something on the sender's machine alone; `Ipv6Addr` parses none.
 fn is_ipv6(address: &[u8]) -> bool {
     str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
@@ -237,6 +232,10 @@ fn hex(digit: &u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn is_authority(text: &str) -> bool {
+        Authority::parse(text.as_bytes()).is_some()
+    }
 
     fn pairs(target: &str) -> Vec<(String, String)> {
         let pairs: Result<Vec<_>, _> = Target::parse(target).query().collect();

@@ -9,7 +9,7 @@ use encke::wire::body::{self, Decoder, Progress};
 use encke::wire::handshake;
 use encke::wire::http::{Framing, Head, HeadScanner, Offence, Version};
 use encke::wire::response::{Emit, Length, Response};
-use encke::wire::target::{self, Target};
+use encke::wire::target::{self, Authority, Target};
 
 use super::grammar;
 use super::{Choices, agreed};
@@ -213,7 +213,7 @@ pub fn target(input: &[u8]) {
         assert!(text.ends_with(&format!("{authority}{rest}")));
         assert!(!authority.contains(['/', '?']) && (rest.is_empty() || rest.starts_with(['/', '?'])));
     }
-    if target::is_authority(text) {
+    if Authority::parse(text.as_bytes()).is_some() {
         assert!(text.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#@\\\"<>".contains(&byte)), "{text}");
     }
 }
