@@ -12,10 +12,10 @@
 //!   channels    hub: channels and readers     subscribe, enter …     their opposites, their drops
 //! ```
 //!
-//! Messages, keys and the tables of fixed entries are not charged: the hub counts its messages for bounds of
-//! its own, and a table's size is its capacity. `Hall::memory` adds all of it up, `Hall::relieve` is what
-//! gives way; both are in `server/memory.rs`. Images are shared by thousands of outboxes and are counted
-//! once, however many hold them: giving one to a reader costs the account nothing.
+//! Messages, keys of evicted messages and the tables of fixed entries are not charged: the hub counts its
+//! messages for bounds of its own, and a table's size is its capacity. `Hall::memory` adds all of it up,
+//! `Hall::relieve` is what gives way; both are in `server/memory.rs`. Images are shared by thousands of
+//! outboxes and are counted once, however many hold them: giving one to a reader costs the account nothing.
 
 use std::cell::Cell;
 use std::ops::Deref;

@@ -195,11 +195,17 @@ pub const PRESENCE_KEPT_MAX: usize = 64;
 /// n² events; in a crowd of more than this nobody reads them.
 pub const PRESENCE_TOLD_MAX: usize = 500;
 
-/// Milliseconds an idempotency key is remembered. The wire surface promises at least five minutes.
+/// Milliseconds an idempotency key is remembered at least. It lives as long as its message; this is for a
+/// message that is evicted, or cleared, earlier. The wire surface promises five minutes.
 pub const KEY_KEPT_MS: u64 = 5 * 60 * 1000;
 
-/// Idempotency keys remembered at once: 400 keyed publishes a second for as long as keys are kept.
+/// Idempotency keys remembered of messages that were evicted before `KEY_KEPT_MS`: beyond what channels keep,
+/// 400 keyed publishes a second for all of that time. A smaller `--memory` has room for fewer
+/// (`MEMORY_KEYS_SHARE`).
 pub const KEYS_MAX: usize = 131_072;
+
+/// Bytes of one such key at most: its places in an index and a heap that have just doubled.
+pub const EVICTED_KEY_BYTES: usize = 128;
 
 /// Dropped channels whose floor is remembered by name. Beyond them one common floor is kept.
 pub const TOMBSTONES_MAX: usize = 4_096;
@@ -432,6 +438,11 @@ const _: () = assert!(CONNECTIONS_DEFAULT * MEMORY_PER_CONNECTION <= MEMORY_MIN)
 /// The part of the budget that all history together may take, one of so many: the rest is for those who are
 /// connected.
 pub const MEMORY_LOG_SHARE: usize = 2;
+
+/// The part of the budget that keys of evicted messages may take, one of so many.
+pub const MEMORY_KEYS_SHARE: usize = 32;
+
+const _: () = assert!(KEYS_MAX <= MEMORY_DEFAULT / MEMORY_KEYS_SHARE / EVICTED_KEY_BYTES);
 
 /// The part of the budget, one of so many, that history keeps until there is nothing else left to give up: or
 /// whoever holds enough of the rest could make the server forget everything that was said.

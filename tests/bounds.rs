@@ -186,7 +186,6 @@ fn a_reader_has_so_many_channels() {
 fn tables_are_full_at_their_bounds() {
     let server = serve(|config| {
         config.bounds.channels = 3;
-        config.bounds.keys = 8;
         config.bounds.readers = 4;
         config.open_back_end = false;
     });
@@ -199,19 +198,30 @@ fn tables_are_full_at_their_bounds() {
     let response = server.get("/sse?ch=a");
     assert_eq!((response.status, &*response.code()), (503, "too_many_clients"), "all are connected");
     assert!(response.header("retry-after").is_some());
-    let keyed = |key: usize| {
-        server.connect().ask("POST", "/publish/a", &format!("Idempotency-Key: k{key}\r\n"), b"1")
-    };
-    // A quarter is kept for back ends, and these are strangers.
-    (0..6).for_each(|key| assert_eq!(keyed(key).status, 200, "{key}"));
-    let response = keyed(6);
-    assert_eq!((response.status, &*response.code()), (503, "too_many_keys"));
-    assert_eq!(keyed(0).json()["repeated"], true, "what is remembered stays");
-    assert_eq!(server.post("/publish/a", "1").status, 200, "without a key it is taken");
     for (reader, channel) in readers.iter_mut().zip(["a", "b", "c", "a"]) {
         server.publish(channel, "\"there\"");
         while reader.event()["data"] != "there" {}
     }
+}
+
+#[test]
+fn keys_of_evicted_messages_are_kept_up_to_a_bound() {
+    let server = serve(|config| {
+        config.bounds.channel_messages = 1;
+        config.bounds.keys = 8;
+    });
+    let keyed = |key: usize| {
+        let fields = format!("Idempotency-Key: k{key}\r\n");
+        let response = server.connect().ask("POST", "/publish/a", &fields, b"1");
+        assert_eq!(response.status, 200);
+        response.json()["repeated"] == true
+    };
+    // One message is kept, the keys of eight before it are.
+    (0..9).for_each(|key| assert!(!keyed(key), "{key} is new"));
+    (0..9).for_each(|key| assert!(keyed(key), "{key} was published"));
+    assert!(!keyed(9));
+    (1..10).for_each(|key| assert!(keyed(key), "{key} was published"));
+    assert!(!keyed(0), "beyond the bound the oldest was forgotten");
 }
 
 #[test]

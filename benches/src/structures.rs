@@ -54,7 +54,7 @@ fn each(act: &str, size: usize, round: usize, samples: &mut Samples, mut what: i
 
 /// So many channels with one reader each.
 fn many_rooms(size: usize, round: usize, samples: &mut Samples) {
-    let mut hub = Hub::new(7, bounds());
+    let mut hub = Hub::new(7, [7; 16], bounds());
     let names: Vec<String> = (0..size).map(|index| format!("room-{index}")).collect();
     for name in &names {
         let reader = hub.join().expect("within bounds");
@@ -86,7 +86,7 @@ fn many_rooms(size: usize, round: usize, samples: &mut Samples) {
 
 /// One channel with so many readers.
 fn one_room(size: usize, round: usize, samples: &mut Samples) {
-    let mut hub = Hub::new(7, bounds());
+    let mut hub = Hub::new(7, [7; 16], bounds());
     let mut readers: Vec<ReaderId> = Vec::new();
     for _ in 0..size {
         let reader = hub.join().expect("within bounds");

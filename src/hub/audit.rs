@@ -18,7 +18,7 @@ impl Hub {
         let readers = self.readers.iter().map(|(_, reader)| reader.held());
         let held: usize = channels.chain(readers).sum();
         assert_eq!(held, account::held(Part::Channels), "the account of channels and readers");
-        self.keys.audit();
+        self.keys.audit(&self.bounds);
         self.tombs.audit();
     }
 
@@ -40,6 +40,9 @@ impl Hub {
             assert!(channel.ring.latest() <= self.log.head());
             channel.audit();
             channel.ring.audit(&self.bounds);
+            for digest in channel.ring.entries_from(0).filter_map(|message| message.digest()) {
+                assert_eq!(self.keys.remembered(digest), None, "a key is with its message, or evicted");
+            }
             bytes += channel.ring.bytes();
 
             let mut users = BTreeMap::new();

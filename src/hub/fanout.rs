@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn small_channel_does_not_wait_for_a_large_one() {
-        let mut hub = Hub::new(1, Bounds::default());
+        let mut hub = Hub::new(1, [7; 16], Bounds::default());
         crowd(&mut hub, "lobby", 1000);
         let tea = crowd(&mut hub, "tea", 2);
         publish(&mut hub, "lobby");
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn publish_inside_a_pass_reaches_the_visited_again() {
-        let mut hub = Hub::new(1, Bounds::default());
+        let mut hub = Hub::new(1, [7; 16], Bounds::default());
         let readers = crowd(&mut hub, "a", 4);
         publish(&mut hub, "a");
         let mut told = vec![0; 4];
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn leaving_inside_a_pass_skips_nobody() {
         for gone in 0..5 {
-            let mut hub = Hub::new(1, Bounds::default());
+            let mut hub = Hub::new(1, [7; 16], Bounds::default());
             let readers = crowd(&mut hub, "a", 5);
             publish(&mut hub, "a");
             for _ in 0..3 {
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn joining_inside_a_pass_is_no_trouble() {
-        let mut hub = Hub::new(1, Bounds::default());
+        let mut hub = Hub::new(1, [7; 16], Bounds::default());
         crowd(&mut hub, "a", 2);
         publish(&mut hub, "a");
         let first = hub.next_due().expect("due");
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn run_is_shared_by_readers_at_different_numbers() {
-        let mut hub = Hub::new(1, Bounds::default());
+        let mut hub = Hub::new(1, [7; 16], Bounds::default());
         crowd(&mut hub, "a", 1);
         publish(&mut hub, "other");
         crowd(&mut hub, "a", 1);
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn no_run_across_a_gap_or_for_two_channels() {
         let bounds = Bounds { channel_messages: 1, ..Bounds::default() };
-        let mut hub = Hub::new(1, bounds);
+        let mut hub = Hub::new(1, [7; 16], bounds);
         let readers = crowd(&mut hub, "a", 2);
         hub.subscribe(readers[1], "b", Start::Now).expect("subscribed");
         publish(&mut hub, "a");
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn passing_over_comes_back_to_its_caller() {
-        let mut hub = Hub::new(1, Bounds::default());
+        let mut hub = Hub::new(1, [7; 16], Bounds::default());
         let readers = crowd(&mut hub, "a", 1000);
         publish(&mut hub, "a");
         for &reader in &readers {
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_run_has_so_many_messages() {
-        let mut hub = Hub::new(1, Bounds::default());
+        let mut hub = Hub::new(1, [7; 16], Bounds::default());
         let reader = crowd(&mut hub, "a", 1)[0];
         (0..=RUN_MESSAGES_MAX).for_each(|_| publish(&mut hub, "a"));
         let due = hub.next_due().expect("it is behind");
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_run_has_so_many_bytes() {
-        let mut hub = Hub::new(1, Bounds::default());
+        let mut hub = Hub::new(1, [7; 16], Bounds::default());
         let reader = crowd(&mut hub, "a", 1)[0];
         let mut publish = |length: usize| {
             hub.publish("a", None, "1".repeat(length).as_bytes()).expect("published");

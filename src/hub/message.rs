@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!   Rc<Message> ── seq, epoch, kind, kept_at
+//!               ── digest  of the key under which it was published, if it had one
 //!               ── json    {"type":"message","id":"0badcafe-7","ch":"lobby",…,"data":…}
 //!               ── images  nothing, until a first reader needs one; then IMAGES slots
 //!                            └ slot 2 ── Image  shared by every reader of that wire
@@ -13,6 +14,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt::Write;
 
+use super::keys::Digest;
 use super::log::Cursor;
 use crate::account::Image;
 
@@ -81,6 +83,8 @@ pub struct Message {
     kept_at: u64,
     epoch: u32,
     kind: Kind,
+    /// See `keys`.
+    digest: Option<Digest>,
     json: Box<[u8]>,
     /// Made while the message is new; see [`Message::grow_stale`].
     images: RefCell<Option<Box<Images>>>,
@@ -169,6 +173,7 @@ impl Message {
             kept_at: stamp.kept_at,
             epoch: stamp.cursor.epoch,
             kind,
+            digest: None,
             // Kept for a day, so without the slack of the buffer it was written in.
             json: json.into_boxed_slice(),
             images: RefCell::default(),
@@ -176,7 +181,12 @@ impl Message {
         }
     }
 
-    /// The same message with other data: its place, its author and its time stay what they were.
+    /// The same message, published under a key.
+    pub(super) fn with_digest(self, digest: Option<Digest>) -> Message {
+        Message { digest, ..self }
+    }
+
+    /// The same message with other data: its place, its key, its author and its time stay what they were.
     pub(super) fn redacted(&self, data: &[u8]) -> Message {
         // Within a string every quote has a backslash before it, so the first of these is the member.
         const DATA: &[u8] = b",\"data\":";
@@ -201,6 +211,11 @@ impl Message {
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         Cursor { epoch: self.epoch, seq: self.seq }
+    }
+
+    /// Of its key, if it was published under one.
+    pub(super) fn digest(&self) -> Option<Digest> {
+        self.digest
     }
 
     /// Whether it was published or tells of a presence.

@@ -30,7 +30,7 @@
 //! | `fanout` | who is due |
 //! | `replay` | what a reader takes, its cursor |
 //! | `presence` | who is there |
-//! | `keys` | idempotency |
+//! | `keys` | the digests of idempotency keys, those of evicted messages |
 //! | `tombs` | the floors of dropped channels |
 //! | `audit` | everything counted again |
 
@@ -93,9 +93,9 @@ pub struct Bounds {
     pub presences_kept: usize,
     /// Users of a channel up to which presence is told.
     pub presence_told: usize,
-    /// Idempotency keys remembered at once.
+    /// Idempotency keys remembered of messages that are kept no longer.
     pub keys: usize,
-    /// Milliseconds a key is remembered.
+    /// Milliseconds a key is remembered at least, however early its message is evicted.
     pub key_kept_ms: u64,
     /// Dropped channels remembered by name.
     pub tombstones: usize,
@@ -130,8 +130,6 @@ pub enum Refusal {
     MessageTooLong,
     /// No channel more can be opened.
     TooManyChannels,
-    /// No key more can be remembered; a publish without a key would be taken.
-    TooManyKeys,
     /// No reader more can join.
     TooManyReaders,
     /// This reader can subscribe to no channel more.
@@ -146,7 +144,6 @@ impl fmt::Display for Refusal {
             }
             Refusal::MessageTooLong => "the message is too long",
             Refusal::TooManyChannels => "too many channels are open",
-            Refusal::TooManyKeys => "too many idempotency keys are remembered",
             Refusal::TooManyReaders => "too many readers have joined",
             Refusal::TooManySubscriptions => "too many channels for one reader",
         })
@@ -257,9 +254,10 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// An empty hub. `epoch` is drawn at random, so that a cursor from before a restart is known for one.
+    /// An empty hub. `epoch` is drawn at random, so that a cursor from before a restart is known for one, and
+    /// so is `secret`, with which idempotency keys are hashed.
     #[must_use]
-    pub fn new(epoch: u32, bounds: Bounds) -> Hub {
+    pub fn new(epoch: u32, secret: [u8; 16], bounds: Bounds) -> Hub {
         assert!(bounds.channel_messages > 0, "a ring keeps its newest");
         assert!(bounds.readers.max(bounds.channels) <= u32::MAX as usize);
         Hub {
@@ -275,7 +273,7 @@ impl Hub {
             dirty: VecDeque::new(),
             served: 0,
             known: None,
-            keys: Keys::default(),
+            keys: Keys::new(secret),
             tombs: Tombs::new(bounds.tombstones),
             bytes: 0,
             is_full: false,

@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn second_tab_is_no_news() {
-        let mut hub = Hub::new(1, Bounds::default());
+        let mut hub = Hub::new(1, [7; 16], Bounds::default());
         let watcher = reader(&mut hub, None);
         let first = reader(&mut hub, Some("ann"));
         let second = reader(&mut hub, Some("ann"));
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn login_and_logout_in_a_channel() {
-        let mut hub = Hub::new(1, Bounds::default());
+        let mut hub = Hub::new(1, [7; 16], Bounds::default());
         let watcher = reader(&mut hub, None);
         let ann = reader(&mut hub, None);
         assert!(told(&mut hub, watcher).is_empty());
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn announce_changes_no_list() {
-        let mut hub = Hub::new(1, Bounds::default());
+        let mut hub = Hub::new(1, [7; 16], Bounds::default());
         let watcher = reader(&mut hub, None);
         reader(&mut hub, Some("ann"));
         assert!(hub.announce("b", "ann", PresenceEvent::Away).is_none());
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn crowd_is_not_told_of_each_one() {
         let bounds = Bounds { presence_told: 2, ..Bounds::default() };
-        let mut hub = Hub::new(1, bounds);
+        let mut hub = Hub::new(1, [7; 16], bounds);
         let watcher = reader(&mut hub, None);
         let users = ["ann", "bob", "cyd"].map(|user| reader(&mut hub, Some(user)));
         assert_eq!(told(&mut hub, watcher), ["join ann 1", "join bob 2"]);
@@ -161,7 +161,7 @@ mod tests {
     }
     #[test]
     fn so_many_are_told_one_by_one() {
-        let mut hub = Hub::new(1, Bounds::default());
+        let mut hub = Hub::new(1, [7; 16], Bounds::default());
         let watcher = reader(&mut hub, None);
         let mut join = |number: usize| {
             let last = reader(&mut hub, Some(&format!("n{number}")));

@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn list_shrinks_back_into_its_reader() {
-        let mut hub = Hub::new(1, Bounds::default());
+        let mut hub = Hub::new(1, [7; 16], Bounds::default());
         let reader = hub.join().expect("joined");
         for name in ["a", "b", "c"] {
             hub.subscribe(reader, name, Start::Now).expect("subscribed");
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn readers_weigh_what_their_end_frees() {
-        let mut hub = Hub::new(1, Bounds::default());
+        let mut hub = Hub::new(1, [7; 16], Bounds::default());
         let ids: Vec<ReaderId> = (0..10).map(|_| hub.join().expect("joined")).collect();
         for (number, reader) in ids.iter().enumerate() {
             for place in 0..MEMORY_WEIGHED_MAX * 5 / 2 {
@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn leave_frees_every_channel_of_a_reader() {
-        let mut hub = Hub::new(1, Bounds::default());
+        let mut hub = Hub::new(1, [7; 16], Bounds::default());
         let (first, second) = (hub.join().expect("joined"), hub.join().expect("joined"));
         for reader in [first, second] {
             for name in ["a", "b", "c"] {

@@ -182,7 +182,7 @@ mod tests {
 
     fn hub() -> Hub {
         let bounds = Bounds { channel_messages: 3, ..Bounds::default() };
-        Hub::new(1, bounds)
+        Hub::new(1, [7; 16], bounds)
     }
 
     fn publish(hub: &mut Hub, names: &str) {

@@ -12,11 +12,15 @@
 //! The floor is the newest *message* that is gone. A position at or above it has missed nothing; one below
 //! has missed at least the floor itself, so a gap told there is never a false one. Presences stand in the
 //! same order but in an account of their own: they push no message out and leave no gap behind.
+//!
+//! A message that was published under a key is found by the key's digest as long as it is kept; when it is
+//! evicted, its key goes to whoever changes the ring, which may have to keep it for longer.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use super::Bounds;
+use super::keys::{Digest, Evicted, index_held};
 use super::message::{Kind, Message};
 use crate::limits::{FRESH_MESSAGES_MAX, FRESH_MS};
 
@@ -31,6 +35,10 @@ pub(super) struct Tally {
 #[derive(Debug)]
 pub(super) struct Ring {
     entries: VecDeque<Rc<Message>>,
+    /// The numbers of the messages kept that have a key.
+    keyed: HashMap<Digest, u64>,
+    /// The keys of messages evicted since `take_evicted` was called last.
+    evicted: Vec<Evicted>,
     floor: u64,
     messages: Tally,
     presences: Tally,
@@ -38,7 +46,14 @@ pub(super) struct Ring {
 
 impl Ring {
     pub(super) fn new(floor: u64) -> Ring {
-        Ring { entries: VecDeque::new(), floor, messages: Tally::default(), presences: Tally::default() }
+        Ring {
+            entries: VecDeque::new(),
+            keyed: HashMap::new(),
+            evicted: Vec::new(),
+            floor,
+            messages: Tally::default(),
+            presences: Tally::default(),
+        }
     }
 
     /// Appends the newest entry and evicts what is over a bound. The newest message stays, whatever its
@@ -46,6 +61,9 @@ impl Ring {
     pub(super) fn push(&mut self, message: Rc<Message>, bounds: &Bounds) {
         debug_assert!(self.latest() < message.seq());
         self.tally(message.kind()).add(message.bytes());
+        if let Some(digest) = message.digest() {
+            self.keyed.insert(digest, message.seq());
+        }
         self.entries.push_back(message);
         if let Some(aged) = self.entries.len().checked_sub(1 + FRESH_MESSAGES_MAX) {
             self.entries[aged].grow_stale();
@@ -110,6 +128,9 @@ impl Ring {
         if self.entries.len() < self.entries.capacity() / 4 {
             self.entries.shrink_to(self.entries.len() * 2);
         }
+        if self.keyed.len() < self.keyed.capacity() / 4 {
+            self.keyed.shrink_to(self.keyed.len() * 2);
+        }
         self.entries.len() < before
     }
 
@@ -127,7 +148,16 @@ impl Ring {
             if gone.kind() == Kind::Message {
                 self.floor = gone.seq();
             }
+            if let Some(digest) = gone.digest() {
+                self.keyed.remove(&digest);
+                self.evicted.push(Evicted { seq: gone.seq(), kept_at: gone.kept_at(), digest });
+            }
         }
+    }
+
+    /// The keys of messages that were evicted since the last call.
+    pub(super) fn take_evicted(&mut self) -> Vec<Evicted> {
+        std::mem::take(&mut self.evicted)
     }
 
     /// From the middle of the ring, without a trace: see the top of this file. Linear in the ring, which is
@@ -145,6 +175,7 @@ impl Ring {
     fn release(&mut self) {
         if self.entries.is_empty() {
             self.entries = VecDeque::new();
+            self.keyed = HashMap::new();
         }
     }
 
@@ -204,6 +235,11 @@ impl Ring {
         latest
     }
 
+    /// The number of the message that is kept and was published under this key.
+    pub(super) fn keyed(&self, digest: Digest) -> Option<u64> {
+        self.keyed.get(&digest).copied()
+    }
+
     pub(super) fn entry(&self, index: usize) -> Option<&Rc<Message>> {
         self.entries.get(index)
     }
@@ -230,22 +266,28 @@ impl Ring {
 
     /// Bytes of the ring itself, without what is kept in it.
     pub(super) fn held(&self) -> usize {
-        self.entries.capacity() * size_of::<Rc<Message>>()
+        self.entries.capacity() * size_of::<Rc<Message>>() + index_held(&self.keyed)
     }
 
     /// Panics unless the order, the accounts and the bounds hold.
     pub(super) fn audit(&self, bounds: &Bounds) {
         let (mut messages, mut presences) = (Tally::default(), Tally::default());
-        let (mut seq, mut kept_at) = (self.floor, 0);
+        let (mut seq, mut kept_at, mut keyed) = (self.floor, 0, 0);
         for entry in &self.entries {
             assert!(seq < entry.seq(), "a ring ascends from its floor");
             assert!(kept_at <= entry.kept_at(), "a ring ages from its front");
             (seq, kept_at) = (entry.seq(), entry.kept_at());
+            if let Some(digest) = entry.digest() {
+                assert_eq!(self.keyed(digest), Some(seq), "a message is found by its key");
+                keyed += 1;
+            }
             match entry.kind() {
                 Kind::Message => messages.add(entry.bytes()),
                 Kind::Presence => presences.add(entry.bytes()),
             }
         }
+        assert_eq!(keyed, self.keyed.len(), "the index has what is kept, and no more");
+        assert!(self.evicted.is_empty(), "the keys of evicted messages were taken");
         assert_eq!(messages, self.messages, "the account of messages");
         assert_eq!(presences, self.presences, "the account of presences");
         assert!(messages.count <= bounds.channel_messages);

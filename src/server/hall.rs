@@ -74,18 +74,20 @@ pub struct Hall {
 
 impl Hall {
     pub(super) fn new(config: Config, mut entropy: Entropy) -> Hall {
-        let (mut epoch, mut jitter) = ([0; 4], [0; 8]);
+        let (mut epoch, mut jitter, mut key_secret) = ([0; 4], [0; 8], [0; 16]);
         entropy(&mut epoch);
         entropy(&mut jitter);
+        entropy(&mut key_secret);
         let readers = config.bounds.readers.min(config.connections.saturating_mul(CLIENTS_PER_CONNECTION));
         let mut secret = [0; 8];
         entropy(&mut secret);
         let secret = u64::from_be_bytes(secret);
         let quotas = Quotas::new(config.limits, config.connections, config.trusted_proxies.clone(), secret);
         let log_bytes = config.bounds.log_bytes.min(memory::log_share(config.memory));
-        let bounds = Bounds { readers, log_bytes, ..config.bounds };
+        let keys = config.bounds.keys.min(memory::keys_share(config.memory));
+        let bounds = Bounds { readers, log_bytes, keys, ..config.bounds };
         Hall {
-            hub: Hub::new(u32::from_be_bytes(epoch).max(NO_EPOCH + 1), bounds),
+            hub: Hub::new(u32::from_be_bytes(epoch).max(NO_EPOCH + 1), key_secret, bounds),
             config,
             sessions: Vec::new(),
             clients: Clients::new(&mut *entropy),

@@ -34,8 +34,9 @@ use super::refusal::Refusal;
 use super::session::{Session, Stage};
 use crate::account::{self, Part};
 use crate::limits::{
-    MEMORY_ABSENT_MIN, MEMORY_FULL_SHARE, MEMORY_HEAVY_MIN, MEMORY_HIGH_SHARE, MEMORY_LOG_SHARE,
-    MEMORY_RESERVE_SHARE, MEMORY_SEARCH_MS, MEMORY_STEP_SHARE, RETRY_MS_MAX,
+    EVICTED_KEY_BYTES, MEMORY_ABSENT_MIN, MEMORY_FULL_SHARE, MEMORY_HEAVY_MIN, MEMORY_HIGH_SHARE,
+    MEMORY_KEYS_SHARE, MEMORY_LOG_SHARE, MEMORY_RESERVE_SHARE, MEMORY_SEARCH_MS, MEMORY_STEP_SHARE,
+    RETRY_MS_MAX,
 };
 use crate::reactor::{ConnId, Instant, Links, Why};
 use crate::wire::ws;
@@ -59,6 +60,11 @@ pub(super) struct Pressure {
 /// Bytes that all history may take of a budget.
 pub(super) fn log_share(budget: usize) -> usize {
     budget / MEMORY_LOG_SHARE
+}
+
+/// Idempotency keys of evicted messages that a budget has room for.
+pub(super) fn keys_share(budget: usize) -> usize {
+    budget / MEMORY_KEYS_SHARE / EVICTED_KEY_BYTES
 }
 
 impl Hall {

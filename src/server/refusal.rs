@@ -99,7 +99,6 @@ impl From<hub::Refusal> for Refusal {
             hub::Refusal::TooManyChannels => (503, "too_many_channels", Some(60_000)),
             hub::Refusal::TooManySubscriptions => (400, "too_many_subscriptions", None),
             hub::Refusal::TooManyReaders => (503, "too_many_clients", Some(10_000)),
-            hub::Refusal::TooManyKeys => (503, "too_many_keys", Some(60_000)),
         };
         let message = format!("This is refused: {refusal}.");
         Refusal { retry_ms, ..Refusal::new(status, code, message) }

@@ -35,7 +35,7 @@ pub fn account(input: &[u8]) {
             log_bytes: 2_000,
             ..Bounds::default()
         };
-        let mut hub = Hub::new(7, bounds);
+        let mut hub = Hub::new(7, [7; 16], bounds);
         let mut readers = Vec::new();
         // What the hub keeps of images is known to it alone; it is measured around each of its doings.
         let mut hubs_own = 0;

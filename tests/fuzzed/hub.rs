@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use encke::hub::{
-    Bounds, Cursor, Data, Due, Hub, Item, Message, Once, PresenceEvent, ReaderId, Refusal, Start,
+    Bounds, Cursor, Data, Due, Hub, Item, Message, Once, PresenceEvent, Published, ReaderId, Refusal, Start,
 };
 use encke::wire::json;
 use serde_json::Value;
@@ -43,7 +43,7 @@ pub fn message(input: &[u8]) {
     let mut quoted = Vec::new();
     json::quote(&mut quoted, &String::from_utf8_lossy(data));
 
-    let mut hub = Hub::new(0x0bad_cafe, Bounds::default());
+    let mut hub = Hub::new(0x0bad_cafe, [7; 16], Bounds::default());
     hub.set_time(1, 1_700_000_000_000);
     let published = if is_text { Data::Json(&quoted) } else { Data::Base64(&base64) };
     let Ok(message) = hub.publish(&name, from, published) else { return };
@@ -83,6 +83,8 @@ struct Model<'a> {
     now: u64,
     /// The numbers of all messages ever published, presences aside.
     published: BTreeMap<&'static str, Vec<u64>>,
+    /// The last of them under each key, by channel, user and key, and when it was published.
+    keyed: BTreeMap<(&'static str, &'static str, usize), (u64, u64)>,
     /// Those of them that say [`GONE`] since.
     redacted: BTreeSet<u64>,
     readers: Vec<Watched>,
@@ -105,9 +107,10 @@ impl<'a> Model<'a> {
         };
         Model {
             choices: Choices::new(input),
-            hub: Hub::new(0x0bad_cafe, bounds),
+            hub: Hub::new(0x0bad_cafe, [7; 16], bounds),
             now: 0,
             published: NAMES.map(|name| (name, Vec::new())).into(),
+            keyed: BTreeMap::new(),
             redacted: BTreeSet::new(),
             readers: Vec::new(),
         }
@@ -148,17 +151,35 @@ impl<'a> Model<'a> {
         }
     }
 
+    /// A key lives as long as its message, and for its time at least unless too many newer ones outlive theirs.
     fn publish_once(&mut self) {
-        let name = self.choices.pick(&NAMES);
-        let key = self.choices.below(30).to_string();
-        let once = Once { scope: self.choices.pick(&USERS), key: &key, is_back_end: true };
-        match self.hub.publish_once(name, None, once, b"1") {
-            Ok(published) if published.repeated => {
-                assert!(self.published[name].contains(&published.seq));
-            }
-            Ok(published) => self.note(name, published.seq),
-            Err(refusal) => assert_eq!(refusal, Refusal::TooManyKeys),
+        let (name, user, key) =
+            (self.choices.pick(&NAMES), self.choices.pick(&USERS), self.choices.below(30));
+        let text = key.to_string();
+        let once = Once { scope: user, key: &text, is_back_end: true };
+        let before = self.keyed.get(&(name, user, key)).copied();
+        let must_be_known = before.is_some_and(|(seq, at)| {
+            let is_young = self.now - at <= self.hub.bounds().key_kept_ms;
+            self.is_kept(name, seq) || (is_young && self.evicted_after(seq) < self.hub.bounds().keys)
+        });
+        let Published { seq, repeated } = self.hub.publish_once(name, None, once, b"1").expect("published");
+        assert!(repeated || !must_be_known, "number {before:?} is published again as {seq}");
+        if repeated {
+            assert_eq!(before.map(|(seq, _)| seq), Some(seq));
+        } else {
+            self.note(name, seq);
+            self.keyed.insert((name, user, key), (seq, self.now));
         }
+    }
+
+    fn is_kept(&self, name: &str, seq: u64) -> bool {
+        self.hub.history(name, Some(seq + 1), 1).first().is_some_and(|message| message.seq() == seq)
+    }
+
+    /// Keys of messages newer than that one which are not kept any more.
+    fn evicted_after(&self, seq: u64) -> usize {
+        let newer = self.keyed.iter().filter(|(_, (other, _))| *other > seq);
+        newer.filter(|((name, ..), (other, _))| !self.is_kept(name, *other)).count()
     }
 
     /// Memory is short: history goes down to what is asked for, or to what is being handed out.
@@ -175,7 +196,7 @@ impl<'a> Model<'a> {
         let name = self.choices.pick(&NAMES);
         let known = &self.published[name];
         let Some(&seq) = known.get(known.len().saturating_sub(1 + self.choices.below(12))) else { return };
-        let is_kept = self.hub.history(name, None, usize::MAX).iter().any(|message| message.seq() == seq);
+        let is_kept = self.is_kept(name, seq);
         assert_eq!(self.hub.redact(name, seq, GONE), Ok(is_kept));
         if is_kept {
             self.redacted.insert(seq);

@@ -254,14 +254,21 @@ impl Model {
         let attempt = &mut self.attempts[nonce];
         assert_eq!(attempt.life, seq >> NUMBER_BITS, "message {nonce} of another life is in the log");
         let before = attempt.seq.replace(seq);
-        // What is tried again after a key was forgotten is another message.
-        let is_forgotten = self.now - attempt.at > KEY_KEPT_MS;
-        assert!(
-            is_forgotten || before.is_none_or(|before| before == seq),
-            "message {nonce} is number {before:?} and {seq}"
-        );
+        if let Some(before) = before.filter(|before| *before != seq) {
+            assert!(
+                self.may_be_forgotten(nonce, before.min(seq)),
+                "message {nonce} is number {before} and {seq}"
+            );
+        }
         let other = self.log.insert(seq, nonce);
         assert!(other.is_none_or(|other| other == nonce), "number {seq} is message {other:?} and {nonce}");
+    }
+
+    /// Whether the key of a message may be forgotten, so that what is tried again is another message: it is
+    /// old enough, and the channel need not keep the message any more.
+    fn may_be_forgotten(&self, nonce: usize, seq: u64) -> bool {
+        let gap = Gap { from: seq - 1, to: seq, told_at: self.now, restarted: false, again: false };
+        self.now - self.attempts[nonce].at > KEY_KEPT_MS && self.is_excused(seq, nonce, &gap)
     }
 
     /// The place in a cursor, which must be of this life.
