@@ -1,7 +1,8 @@
-//! The memory budget, step by step over a kernel in memory: what gives way, in which order, and who is spared.
+//! The memory budget, step by step over a kernel in memory: what gives way, in which order, and who is
+//! spared.
 //!
-//! The order is drawn at the top of `src/server/memory.rs`. What all of it weighs against the kernel's word is
-//! `tests/memory.rs`.
+//! The order is drawn at the top of `src/server/memory.rs`. What all of it weighs against the kernel's word
+//! is `tests/memory.rs`.
 
 mod sim;
 
@@ -72,7 +73,7 @@ struct Hoarder {
 }
 
 impl App for Hoarder {
-    fn held(&self) -> usize {
+    fn held(&mut self) -> usize {
         self.held.get()
     }
 
@@ -151,7 +152,8 @@ fn the_heaviest_are_ended_first() {
     assert!(light.iter().all(|&peer| !stage.is_ended(peer)));
 }
 
-/// What is held once and waits for many weighs with each of them what falls to it: they are not as many culprits.
+/// What is held once and waits for many weighs with each of them what falls to it: they are not as many
+/// culprits.
 #[test]
 fn a_crowd_that_waits_for_the_same_is_lighter_than_one_that_holds_its_own() {
     let mut stage = stage(Chat::new());

@@ -293,6 +293,15 @@ impl App for Chat {
         self.moderation.check_address(request.peer(), ctx.now())
     }
 
+    /// Nobody is told anything but in a room, or in an inbox.
+    fn needs_channels(&mut self) -> bool {
+        true
+    }
+
+    fn check_length(&mut self, request: &Request<'_>, length: u64) -> Result<(), Refusal> {
+        if request.path() == PICTURES { self.pictures.check_length(length) } else { Ok(()) }
+    }
+
     fn on_command(
         &mut self,
         ctx: &mut Ctx<'_>,
@@ -342,7 +351,7 @@ impl App for Chat {
         }
     }
 
-    fn held(&self) -> usize {
+    fn held(&mut self) -> usize {
         self.bytes()
     }
 

@@ -56,14 +56,7 @@ impl Pictures {
         bytes: &[u8],
         random: impl FnOnce(&mut [u8]),
     ) -> Result<Object, Refusal> {
-        if bytes.len() > self.picture_bytes_max {
-            let most = self.picture_bytes_max / 1024;
-            return Err(Refusal::new(
-                413,
-                "too_big",
-                format!("Make the picture smaller: at most {most} KiB."),
-            ));
-        }
+        self.check_length(bytes.len() as u64)?;
         let image = image::sniff(bytes).ok_or_else(|| {
             Refusal::new(415, "not_a_picture", "Send the bytes of a PNG, JPEG, GIF or WebP picture.")
         })?;
@@ -92,6 +85,18 @@ impl Pictures {
         let is_full =
             |store: &Pictures| store.bytes + cost > store.bytes_max || store.kept.len() >= PICTURES_MAX;
         while is_full(self) && self.drop_first(|_| true) {}
+    }
+
+    /// Whether a picture of that many bytes may be kept.
+    ///
+    /// # Errors
+    /// It is too big.
+    pub(super) fn check_length(&self, bytes: u64) -> Result<(), Refusal> {
+        if bytes <= self.picture_bytes_max as u64 {
+            return Ok(());
+        }
+        let most = self.picture_bytes_max / 1024;
+        Err(Refusal::new(413, "too_big", format!("Make the picture smaller: at most {most} KiB.")))
     }
 
     fn bytes_of(&self, owner: &str) -> usize {

@@ -81,9 +81,22 @@ impl<'a> Request<'a> {
 }
 
 /// An application. Every callback has a default, so that one implements what one needs.
+///
+/// An application may be built on another one, which [`App::base`] gives: then every callback that it does
+/// not implement is the other's, and those that it does may call the other's or not. `examples/dice.rs` adds
+/// a command to the chat in this way.
 pub trait App {
+    /// The application that this one is built on.
+    fn base(&mut self) -> Option<&mut dyn App> {
+        None
+    }
+
     /// The server is about to serve. The place to start timers.
-    fn on_start(&mut self, _ctx: &mut Ctx<'_>) {}
+    fn on_start(&mut self, ctx: &mut Ctx<'_>) {
+        if let Some(base) = self.base() {
+            base.on_start(ctx);
+        }
+    }
 
     /// A client appeared. `request` is the one that brought it.
     ///
@@ -91,11 +104,11 @@ pub trait App {
     /// A refusal turns the client away; `on_close` is then not called.
     fn on_connect(
         &mut self,
-        _ctx: &mut Ctx<'_>,
-        _client: ClientId,
-        _request: &Request<'_>,
+        ctx: &mut Ctx<'_>,
+        client: ClientId,
+        request: &Request<'_>,
     ) -> Result<(), Refusal> {
-        Ok(())
+        self.base().map_or(Ok(()), |base| base.on_connect(ctx, client, request))
     }
 
     /// A client shows its sid again: `request` is one to read, or to send commands. It may come from another
@@ -105,16 +118,19 @@ pub trait App {
     /// A refusal is the answer to the request. The client stays as it was.
     fn on_return(
         &mut self,
-        _ctx: &mut Ctx<'_>,
-        _client: ClientId,
-        _request: &Request<'_>,
+        ctx: &mut Ctx<'_>,
+        client: ClientId,
+        request: &Request<'_>,
     ) -> Result<(), Refusal> {
-        Ok(())
+        self.base().map_or(Ok(()), |base| base.on_return(ctx, client, request))
     }
 
     /// A message came that is no command: any on a WebSocket of an application's own
     /// ([`Config::comet`](super::Config::comet) off), binary ones elsewhere.
-    fn on_message(&mut self, ctx: &mut Ctx<'_>, client: ClientId, _message: Message<'_>) {
+    fn on_message(&mut self, ctx: &mut Ctx<'_>, client: ClientId, message: Message<'_>) {
+        if let Some(base) = self.base() {
+            return base.on_message(ctx, client, message);
+        }
         let error =
             Object::new().string("code", "binary").string("message", "Send commands as text messages.");
         ctx.send(client, &Object::event("reply").boolean("ok", false).object("error", &error));
@@ -126,11 +142,22 @@ pub trait App {
     /// A refusal becomes the reply's `error`.
     fn on_command(
         &mut self,
-        _ctx: &mut Ctx<'_>,
-        _client: ClientId,
+        ctx: &mut Ctx<'_>,
+        client: ClientId,
         command: &Command<'_>,
     ) -> Result<Object, Refusal> {
-        Err(Refusal::unknown_op(command.op()))
+        match self.base() {
+            Some(base) => base.on_command(ctx, client, command),
+            None => Err(Refusal::unknown_op(command.op())),
+        }
+    }
+
+    /// Whether a reader that names no channel can never be told anything. Then a stream or a poll without
+    /// `ch` is refused, unless it shows a sid, or says with an empty one, `sid=`, that it will subscribe by
+    /// `/send`. Say so if your application sends events to readers of channels alone, and subscribes nobody
+    /// by itself.
+    fn needs_channels(&mut self) -> bool {
+        self.base().is_some_and(App::needs_channels)
     }
 
     /// A client wants to read a channel.
@@ -138,6 +165,9 @@ pub trait App {
     /// # Errors
     /// A refusal keeps it out. By default `@name` is read by the user of that name alone.
     fn on_subscribe(&mut self, ctx: &mut Ctx<'_>, client: ClientId, channel: &str) -> Result<(), Refusal> {
+        if let Some(base) = self.base() {
+            return base.on_subscribe(ctx, client, channel);
+        }
         match channel.strip_prefix('@') {
             Some(owner) if ctx.user(client) != Some(owner) => {
                 Err(Refusal::new(403, "not_yours", "This inbox is read by its owner alone; log in as them."))
@@ -156,8 +186,11 @@ pub trait App {
         ctx: &mut Ctx<'_>,
         client: ClientId,
         channel: &str,
-        _data: &[u8],
+        data: &[u8],
     ) -> Result<(), Refusal> {
+        if let Some(base) = self.base() {
+            return base.on_publish(ctx, client, channel, data);
+        }
         if channel.starts_with('@') && ctx.user(client).is_none() {
             return Err(Refusal::new(403, "login_first", "Log in before you write to somebody's inbox."));
         }
@@ -166,27 +199,59 @@ pub trait App {
 
     /// A client has published a message. One that is sent again with its key is not published again, and
     /// this is not called again.
-    fn on_published(&mut self, _ctx: &mut Ctx<'_>, _client: ClientId, _channel: &str, _message: &Kept) {}
+    fn on_published(&mut self, ctx: &mut Ctx<'_>, client: ClientId, channel: &str, message: &Kept) {
+        if let Some(base) = self.base() {
+            base.on_published(ctx, client, channel, message);
+        }
+    }
 
     /// A client is gone: it said so, or it did not come back within the grace period.
-    fn on_close(&mut self, _ctx: &mut Ctx<'_>, _client: ClientId) {}
+    fn on_close(&mut self, ctx: &mut Ctx<'_>, client: ClientId) {
+        if let Some(base) = self.base() {
+            base.on_close(ctx, client);
+        }
+    }
 
-    /// A timer set with [`Ctx::set_timer`] has come.
-    fn on_timer(&mut self, _ctx: &mut Ctx<'_>, _tag: u64) {}
+    /// A timer set with [`Ctx::set_timer`] has come. All applications that are built on one another share the
+    /// tags: one that has timers of its own chooses tags that its base has not, and passes on the others. The
+    /// chat's is 0.
+    fn on_timer(&mut self, ctx: &mut Ctx<'_>, tag: u64) {
+        if let Some(base) = self.base() {
+            base.on_timer(ctx, tag);
+        }
+    }
 
     /// Bytes that the application holds for clients: counted to the memory budget, so it should be cheap to
-    /// tell. What grows with what clients do belongs into it.
-    fn held(&self) -> usize {
-        0
+    /// tell. What grows with what clients do belongs into it, and so does what its base holds.
+    fn held(&mut self) -> usize {
+        self.base().map_or(0, App::held)
     }
 
     /// The memory budget is nearly spent, and old history has gone: that many bytes should be given up, if
     /// there are any that can be missed. Connections are ended next.
-    fn relieve(&mut self, _bytes: usize) {}
+    fn relieve(&mut self, bytes: usize) {
+        if let Some(base) = self.base() {
+            base.relieve(bytes);
+        }
+    }
 
-    /// A request came for a path that is not the server's.
-    fn on_request(&mut self, _ctx: &mut Ctx<'_>, _request: &Request<'_>) -> Response {
-        Response::problem(404, "not_found", "There is nothing at this path.")
+    /// A request announces a body of `length` bytes, 0 if its length is not known yet, and asks whether to
+    /// send it (`Expect: 100-continue`; RFC 9110, section 10.1.1). `request` has no body yet.
+    ///
+    /// # Errors
+    /// A refusal is the answer, and the body is not sent: for one that [`App::on_request`] would refuse
+    /// whatever is in it.
+    fn check_length(&mut self, request: &Request<'_>, length: u64) -> Result<(), Refusal> {
+        self.base().map_or(Ok(()), |base| base.check_length(request, length))
+    }
+
+    /// A request came for a path that is not the server's. Its method is one that HTTP knows, unless
+    /// [`Config::comet`](super::Config::comet) is off: others were answered with 501.
+    fn on_request(&mut self, ctx: &mut Ctx<'_>, request: &Request<'_>) -> Response {
+        match self.base() {
+            Some(base) => base.on_request(ctx, request),
+            None => Response::problem(404, "not_found", "There is nothing at this path."),
+        }
     }
 }
 
