@@ -254,6 +254,26 @@ fn a_method_for_another_path_and_one_for_none() {
 }
 
 #[test]
+fn reading_for_nobody_is_refused() {
+    let server = serve(|config| config.jsonp = true);
+    for path in
+        ["/sse", "/stream?last=3", "/iframe?callback=f", "/poll?wait=0", "/jsonp", "/sse?since=00000000-1"]
+    {
+        let response = server.get(path);
+        is(&response, 400, "missing_value");
+        assert!(response.json()["detail"].as_str().expect("a sentence").contains("?ch="), "{path}");
+    }
+    assert_eq!(server.connect().ask("HEAD", "/sse", "", b"").status, 400);
+    // A client that says so is given a sid, and asks for channels with that.
+    let poll = server.get("/poll?sid=&wait=0").json();
+    let sid = poll["sid"].as_str().expect("a sid");
+    assert_eq!(server.command(sid, &json!({"op": "subscribe", "ch": "a"}))["ok"], true);
+    assert_eq!(server.get(&format!("/poll?sid={sid}&wait=0")).status, 200);
+    let mut socket = server.connect();
+    assert_eq!(socket.upgrade("/ws", "").status, 101);
+}
+
+#[test]
 fn bodies_that_cannot_be_read_here() {
     let server = serve(|config| config.message_bytes = 1000);
     let mut client = server.connect();

@@ -105,7 +105,7 @@ fn polls_that_wait_together_are_each_answered_as_they_asked() {
         ("/poll?ch=a", "HTTP/1.1\r\n", &[1, 3]),
     ];
     let ask = |(target, rest, _)| {
-        let first = server.get("/poll?wait=0").json();
+        let first = server.get("/poll?sid=&wait=0").json();
         let text = |name: &str| first[name].as_str().expect("text").to_owned();
         let (sid, since) = (text("sid"), text("cursor"));
         let mut client = server.connect();

@@ -37,6 +37,8 @@ pub struct Params<'t> {
     pub position: Position,
     /// The client to continue.
     pub sid: Option<Sid>,
+    /// There is a `sid`, though it may be empty: a new client that will subscribe later says so.
+    pub has_sid: bool,
     /// Seconds that a poll may be held.
     pub wait_s: u64,
     /// Seconds between two heartbeats.
@@ -59,6 +61,7 @@ impl<'t> Params<'t> {
             channels: Vec::new(),
             position: Position::Now,
             sid: None,
+            has_sid: false,
             wait_s: WAIT_S_DEFAULT,
             heartbeat_s: heartbeat_s.clamp(HEARTBEAT_S_MIN, HEARTBEAT_S_MAX) as u16,
             pad: 0,
@@ -75,11 +78,12 @@ impl<'t> Params<'t> {
                 "last" => {
                     params.position = Position::Last(number("last", &value)?.min(u64::from(LAST_MAX)) as u32);
                 }
-                "sid" if !value.is_empty() => {
-                    params.sid = Some(
-                        Sid::parse(&value)
-                            .ok_or_else(|| Refusal::bad_value("sid", "one given by `welcome`"))?,
-                    );
+                "sid" => {
+                    params.has_sid = true;
+                    if !value.is_empty() {
+                        let wrong = || Refusal::bad_value("sid", "one given by `welcome`");
+                        params.sid = Some(Sid::parse(&value).ok_or_else(wrong)?);
+                    }
                 }
                 "wait" => params.wait_s = number("wait", &value)?.min(WAIT_S_MAX),
                 "hb" => {

@@ -47,7 +47,7 @@ impl Server {
             }
             other => (other, None),
         };
-        self.hall.check_channels(&params)?;
+        self.check_channels(transport, &params)?;
         for channel in &params.channels {
             self.hall.count_channel(links, channel)?;
         }
@@ -81,6 +81,19 @@ impl Server {
         }
         self.hall.begin_stream(links, id, &entered, transport, &params, out);
         Ok(())
+    }
+
+    /// Refuses channels that can't be read, and to read none, since nothing would ever come. On a WebSocket
+    /// they may be named later; elsewhere too, by a client that has a sid, or says with an empty one that it
+    /// will.
+    fn check_channels(&mut self, transport: Transport, params: &Params<'_>) -> Result<(), Refusal> {
+        let may_subscribe = params.has_sid || matches!(transport, Transport::WebSocket(_));
+        if !params.channels.is_empty() || may_subscribe || !self.app.needs_channels() {
+            return self.hall.check_channels(params);
+        }
+        let sentence = "Name the channel to read, `?ch=lobby`, as often as there are channels; or say with \
+            an empty `sid=` that you will subscribe by POST /send with the sid you are given.";
+        Err(Refusal::new(400, "missing_value", sentence))
     }
 
     /// A WebSocket of the application's own: nothing but the handshake, then its messages.

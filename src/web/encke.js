@@ -312,8 +312,9 @@
         if (!l.ok) each(names(told), function (ch) { if (!isApart(l, ch)) add('ch', ch); });
         add('since', cursor);
         if (!cursor) add('last', o.last);
-        add('sid', sid);
       }
+      // Empty: who names no channel will subscribe by /send.
+      q.push('sid=' + (l.trial ? '' : encodeURIComponent(sid)));
       add('token', o.token);
       add('hb', o.heartbeat);
       if (held) add('pad', PAD);

@@ -217,7 +217,7 @@ async function jsonp(meter, channel, signal) {
       const text = `/**/${name}(${spelled(answer)});`;
       meter.state("on");
       meter.wakes();
-      meter.heads(await streamHead("/jsonp?callback=enckeLab"));
+      meter.heads(await streamHead(`/jsonp?ch=${channel}&callback=enckeLab`));
       meter.came(length(text), text);
       take(meter, answer);
       after = `&sid=${answer.sid}&since=${answer.cursor}&wait=${WAIT_S}`;

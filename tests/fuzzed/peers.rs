@@ -240,6 +240,7 @@ fn plain_params(query: &str, last: Option<&str>) -> Option<Params<'static>> {
         channels: Vec::new(),
         position: Position::Now,
         sid: None,
+        has_sid: false,
         wait_s: WAIT_S_DEFAULT,
         heartbeat_s: 25,
         pad: 0,
@@ -257,8 +258,12 @@ fn plain_params(query: &str, last: Option<&str>) -> Option<Params<'static>> {
             "ch" => params.channels.push(value.into()),
             "since" => since = Some(Cursor::parse(&value)?),
             "last" => params.position = Position::Last(plain_number(&value)?.min(u64::from(LAST_MAX)) as u32),
-            "sid" if value.is_empty() => {}
-            "sid" => params.sid = Some(Sid::parse(&value).filter(|_| is_sid(&value))?),
+            "sid" => {
+                params.has_sid = true;
+                if !value.is_empty() {
+                    params.sid = Some(Sid::parse(&value).filter(|_| is_sid(&value))?);
+                }
+            }
             "wait" => params.wait_s = plain_number(&value)?.min(WAIT_S_MAX),
             "hb" => params.heartbeat_s = plain_number(&value)?.clamp(HEARTBEAT_S_MIN, HEARTBEAT_S_MAX) as u16,
             "pad" => params.pad = plain_number(&value)?.min(PAD_BYTES_MAX as u64) as usize,
