@@ -167,6 +167,12 @@ fn who_would_be_refused_is_not_told_to_go_on() {
     };
     is(&last_answer(&server, request("99999999999", "100-continue")), 413, "body_too_long");
     is(&last_answer(&server, request("1", "200-ok")), 417, "unmet_expectation");
+    // What no message has room for, and no picture.
+    is(&last_answer(&server, request("200000", "100-continue")), 413, "message_too_long");
+    let text = request("65537", "100-continue").replace("\r\n\r\n", "\r\nContent-Type: text/plain\r\n\r\n");
+    is(&last_answer(&server, text), 413, "message_too_long");
+    let picture = request("600000", "100-continue").replace("/publish/a", "/pictures?sid=x");
+    is(&last_answer(&server, picture), 413, "too_big");
 }
 
 #[test]
@@ -249,8 +255,28 @@ fn a_method_for_another_path_and_one_for_none() {
         is(&response, 405, "method_not_allowed");
         assert_eq!(response.header("allow"), Some(allow), "{path}");
     }
-    is(&client.ask("BREW", "/send", "", b""), 501, "unknown_method");
+    for path in ["/send", "/publish/a", "/sse", "/", "/config", "/pictures/x", "/admin/users", "/nowhere"] {
+        is(&client.ask("BREW", path, "", b""), 501, "unknown_method");
+    }
     is(&client.get("/nowhere"), 404, "not_found");
+    is(&client.ask("PATCH", "/nowhere", "", b""), 404, "not_found");
+}
+
+#[test]
+fn a_request_behind_a_head_is_answered() {
+    let server = serve(|config| config.jsonp = true);
+    for path in ["/poll", "/jsonp", "/sse", "/stream", "/iframe"] {
+        let mut client = server.connect();
+        let head = format!("HEAD {path}?ch=a HTTP/1.1\r\n{FIELDS}\r\n");
+        client.send(format!("{head}{head}GET /healthz HTTP/1.1\r\n{FIELDS}Connection: close\r\n\r\n"));
+        for _ in 0..2 {
+            let head = client.head();
+            assert_eq!((head.status, head.header("connection")), (200, None), "{path}");
+        }
+        assert_eq!(client.response().text(), "ok\n", "{path}");
+        client.expect_end();
+    }
+    assert_eq!(server.get("/channels/a").status, 404, "a HEAD reads nothing");
 }
 
 #[test]

@@ -47,6 +47,17 @@ impl Hall {
         self.go_on(links, id, keep_alive);
     }
 
+    /// Answers a HEAD with the fields of something whose length nobody knows yet: a stream, a poll.
+    pub(super) fn answer_head(&mut self, links: &mut Links, id: ConnId, reply: &Reply, response: Response) {
+        let keep_alive = self.goes_on(links, id, reply);
+        let mut out = Vec::new();
+        let (response, emit) = self.framed(reply, keep_alive, Length::Close, response);
+        response.emit(&emit, &mut out);
+        links.send(id, out);
+        self.session(id).answered(keep_alive);
+        self.go_on(links, id, keep_alive);
+    }
+
     /// Whether another request may follow the answer. Who has shut his side sends none, and waits for the end
     /// of the last answer.
     pub(super) fn goes_on(&self, links: &Links, id: ConnId, reply: &Reply) -> bool {

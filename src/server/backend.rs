@@ -17,8 +17,8 @@ use super::params;
 use super::refusal::Refusal;
 use super::routes::Route;
 use super::transport::Transport;
-use crate::hub::{ChannelInfo, Data, Once};
-use crate::limits::BATCH_LINES_MAX;
+use crate::hub::{self, ChannelInfo, Data, Once};
+use crate::limits::{BATCH_LINES_MAX, COMMAND_BYTES_MAX};
 use crate::reactor::Links;
 use crate::wire::json;
 use crate::wire::response::Response;
@@ -118,6 +118,7 @@ impl Hall {
         channel: &str,
         request: &Request<'_>,
     ) -> Result<Response, Refusal> {
+        self.check_published_length(request, request.body.len() as u64)?;
         let body = body_of(request)?;
         let data = match &body {
             Body::Json(json) => Data::Json(json),
@@ -125,6 +126,15 @@ impl Hall {
         };
         let answer = self.publish_for(links, channel, idempotency_key(request)?, data)?;
         Ok(json(Object::new().boolean("ok", true).members(&answer)))
+    }
+
+    /// Refuses a body that no message has room for. JSON may be longer as it is sent: as on a WebSocket, up
+    /// to twice as long and a little around it.
+    pub(super) fn check_published_length(&self, request: &Request<'_>, length: u64) -> Result<(), Refusal> {
+        let bytes = self.config.bounds.message_bytes;
+        let is_json = !matches!(&*media_type(request), "text/plain" | "application/octet-stream");
+        let most = if is_json { bytes.saturating_mul(2).saturating_add(COMMAND_BYTES_MAX) } else { bytes };
+        if length > most as u64 { Err(hub::Refusal::MessageTooLong.into()) } else { Ok(()) }
     }
 
     /// Publishes for a back end; what came before under the same key has its answer, whatever was done since.
@@ -284,11 +294,16 @@ enum Body {
     Base64(String),
 }
 
+/// What `Content-Type` says, without its parameters.
+fn media_type(request: &Request<'_>) -> String {
+    let kind = request.header("content-type").unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
 /// What a body is. JSON stays JSON, other text becomes a string, other bytes base64. A content type that
 /// says which of them it is, is believed.
 fn body_of(request: &Request<'_>) -> Result<Body, Refusal> {
-    let kind = request.header("content-type").unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let kind = media_type(request);
     let is_json = kind == "application/json" || kind.ends_with("+json");
     let Ok(text) = std::str::from_utf8(request.body) else {
         if is_json {

@@ -39,14 +39,13 @@ impl Hall {
         let response = Response::text(200, first)
             .with_header("Cache-Control", "no-store, no-transform")
             .with_header("X-Accel-Buffering", "no");
+        if reply.head_only {
+            self.answer_head(links, id, reply, response);
+            return Ok(());
+        }
         let mut out = Vec::new();
         self.emit_stream(reply, response, &mut out);
         links.send(id, out);
-        if reply.head_only {
-            self.session(id).finish();
-            links.close(id);
-            return Ok(());
-        }
         self.session(id).stream();
         links.set_deadline(id, links.now().after(PROBE_MS));
         Ok(())

@@ -52,7 +52,7 @@ impl Server {
             self.hall.count_channel(links, channel)?;
         }
         if reply.head_only {
-            self.hall.answer_head_only(links, id, reply, transport);
+            self.hall.answer_head(links, id, reply, stream_head(transport));
             return Ok(());
         }
         if !transport.is_poll() || params.wait_s > 0 {
@@ -304,15 +304,6 @@ impl Hall {
         links.send(id, out);
         links.set_deadline(id, links.now().after(u64::from(params.heartbeat_s) * 1000));
         self.pump(links, client);
-    }
-
-    /// A HEAD of a stream: its fields, and the end.
-    fn answer_head_only(&mut self, links: &mut Links, id: ConnId, reply: &Reply, transport: Transport) {
-        let mut out = Vec::new();
-        self.emit_stream(reply, stream_head(transport), &mut out);
-        links.send(id, out);
-        self.session(id).finish();
-        links.close(id);
     }
 }
 

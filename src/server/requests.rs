@@ -49,7 +49,10 @@ impl Server {
                 if expects && is_last {
                     let verdict = origin::judge(&head, &self.hall.config.origins);
                     let request = self.request(id, &head, &[]);
-                    if let Err(refusal) = self.judge(&verdict, &request) {
+                    let length = if let Framing::Length(length) = framing { length } else { 0 };
+                    let judged = self.judge(&verdict, &request);
+                    let fits = judged.and_then(|route| self.check_length(&route, &request, length));
+                    if let Err(refusal) = fits {
                         // The body may come all the same, so nothing can follow on this connection.
                         let reply = Reply { keep_alive: false, ..reply_to(&head, &verdict) };
                         return self.hall.answer(links, id, &reply, refusal.to_response());
@@ -112,7 +115,10 @@ impl Server {
         if !matches!(route, Route::Health | Route::Server) {
             hosts::admit(config.hosts.as_deref(), request.head.authority())?;
         }
-        route.admit(request.method()).map_err(|refusal| refusal.with_field("Allow", route.methods()))?;
+        // An application that has all paths to itself may know methods of its own.
+        if config.comet {
+            route.admit(request.method()).map_err(|refusal| allow(refusal, &route))?;
+        }
         if matches!(route, Route::App) {
             // A page that anyone may link to is not the same as a form that anyone may send.
             let is_safe = matches!(request.method(), "GET" | "HEAD" | "OPTIONS");
@@ -130,6 +136,15 @@ impl Server {
             }
         }
         Ok(route)
+    }
+
+    /// Refuses a body that is certain to be refused once it is here, before it is asked for.
+    fn check_length(&mut self, route: &Route, request: &Request<'_>, length: u64) -> Result<(), Refusal> {
+        match route {
+            Route::Publish(_) => self.hall.check_published_length(request, length),
+            Route::App => self.app.check_length(request, length),
+            _ => Ok(()),
+        }
     }
 
     /// Does what a request asks. `None`: it is answered already, or will be.
@@ -165,6 +180,11 @@ impl Server {
     fn is_own_socket(&self, request: &Request<'_>) -> bool {
         !self.hall.config.comet && request.head.has_token("upgrade", "websocket")
     }
+}
+
+/// A 405 owes the list of what is allowed (RFC 9110, section 15.5.6).
+fn allow(refusal: Refusal, route: &Route) -> Refusal {
+    if refusal.status == 405 { refusal.with_field("Allow", route.methods()) } else { refusal }
 }
 
 fn reply_to(head: &Head<'_>, verdict: &Verdict) -> Reply {

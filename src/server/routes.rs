@@ -103,16 +103,17 @@ impl Route {
     /// Whether a request of that method may go on.
     ///
     /// # Errors
-    /// 405 for a method that isn't for this path, 501 for one that is for none.
+    /// 501 for a method that is for no path, 405 for one that isn't for this path. Which of the methods that
+    /// are known an application's path takes is the application's affair.
     pub fn admit(&self, method: &str) -> Result<(), Refusal> {
+        if !KNOWN_METHODS.contains(&method) {
+            return Err(Refusal::new(501, "unknown_method", "This method is not implemented here."));
+        }
         if matches!(self, Route::App) || self.takes(method) {
             return Ok(());
         }
-        if KNOWN_METHODS.contains(&method) {
-            let sentence = format!("This path takes {}.", self.methods());
-            return Err(Refusal::new(405, "method_not_allowed", sentence));
-        }
-        Err(Refusal::new(501, "unknown_method", "This method is not implemented here."))
+        let sentence = format!("This path takes {}.", self.methods());
+        Err(Refusal::new(405, "method_not_allowed", sentence))
     }
 
     fn takes(&self, method: &str) -> bool {
@@ -161,6 +162,7 @@ mod tests {
         assert_eq!(route("/ws").admit("HEAD").unwrap_err().status, 405);
         assert_eq!(Route::Send.admit("BREW").unwrap_err().status, 501);
         assert!(Route::Channel("a".into()).admit("DELETE").is_ok());
-        assert!(Route::App.admit("BREW").is_ok());
+        assert!(Route::App.admit("PATCH").is_ok());
+        assert_eq!(Route::App.admit("BREW").unwrap_err().status, 501);
     }
 }

@@ -222,7 +222,9 @@ impl Response {
     /// RFC 9112, section 9.3: HTTP/1.1 goes on unless it says close, HTTP/1.0 the other way round.
     /// RFC 9110, section 7.8: Upgrade is named in Connection.
     fn emit_connection(&self, emit: &Emit<'_>, out: &mut Vec<u8>) {
-        let ends = !emit.keep_alive || (emit.length == Length::Close && self.has_body());
+        // The answer to a HEAD ends with its fields (RFC 9112, section 6.3), whatever a GET would have got.
+        let has_body = self.has_body() && !emit.head_only;
+        let ends = !emit.keep_alive || (emit.length == Length::Close && has_body);
         let persistence = match emit.version {
             // A 101 ends HTTP on this connection; what follows has its own way to close.
             _ if self.status < 200 => "",
