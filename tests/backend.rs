@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::client::{TEXT, frame};
 use common::{Reader, Response, Running, Way, refused, serve};
 use serde_json::{Value, json};
 
@@ -141,6 +142,37 @@ fn many_at_once() {
     assert_eq!((reader.message(), reader.message()), (json!(1), json!([2.0])));
     assert_eq!(reader.cursor, results[1]["id"]);
     assert_eq!(server.post("/publish", "").json(), json!([]));
+}
+
+/// Editors and libraries of some systems put a byte order mark in front of UTF-8.
+#[test]
+fn a_byte_order_mark_is_passed_over() {
+    const MARK: &str = "\u{feff}";
+    let server = serve(|_| {});
+    let mut reader = Reader::open(&server, Way::WebSocket, "ch=a");
+    for (body, kind, told) in [
+        ("{\"n\": 1}", "application/json", json!({"n": 1})),
+        ("{\"n\": 2}", "", json!({"n": 2})),
+        ("hello", "text/plain", json!("hello")),
+        ("hello", "", json!("hello")),
+    ] {
+        let field = if kind.is_empty() { String::new() } else { format!("Content-Type: {kind}\r\n") };
+        let body = format!("{MARK}{body}");
+        assert_eq!(server.connect().ask("POST", "/publish/a", &field, body.as_bytes()).status, 200);
+        assert_eq!(reader.message(), told, "{kind}");
+    }
+    let lines =
+        format!("{MARK}{{\"ch\":\"a\",\"data\":3}}\r\n{MARK}{{\"ch\":\"a\",\"data\":4}}\r\n{MARK}\r\n");
+    assert_eq!(server.post("/publish", lines).status, 200);
+    assert_eq!((reader.message(), reader.message()), (json!(3), json!(4)));
+
+    let ping = |text: &str| server.post(&format!("/send?sid={}", reader.sid), format!("{MARK}{text}")).json();
+    assert_eq!(ping("{\"op\":\"ping\",\"ref\":1}")["ok"], true);
+    assert_eq!(ping(" [{\"op\":\"ping\",\"ref\":1}]")[0]["ok"], true);
+    reader.client.send(frame(TEXT, format!("{MARK}{{\"op\":\"ping\",\"ref\":2}}")));
+    assert_eq!(reader.event_of("reply")["ok"], true);
+    let clear = server.post("/admin/clear", format!("{MARK}{{\"ch\":\"a\"}}"));
+    assert_eq!(clear.status, 200, "{clear:?}");
 }
 
 #[test]

@@ -165,7 +165,8 @@ impl Hall {
         let text = std::str::from_utf8(request.body)
             .map_err(|_| Refusal::new(400, "bad_json", "The body must be UTF-8, one JSON object a line."))?;
         let mut drafts = Vec::new();
-        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let lines = text.lines().map(json::without_mark);
+        for (index, line) in lines.enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             if drafts.len() == BATCH_LINES_MAX {
                 let sentence = format!("Send at most {BATCH_LINES_MAX} lines at once.");
                 return Err(Refusal::new(413, "too_many_lines", sentence));
@@ -314,6 +315,7 @@ fn body_of(request: &Request<'_>) -> Result<Body, Refusal> {
     if kind == "application/octet-stream" {
         return Ok(Body::Base64(STANDARD.encode(request.body)));
     }
+    let text = json::without_mark(text);
     if kind != "text/plain" {
         match serde_json::from_str::<&serde_json::value::RawValue>(text) {
             Ok(raw) => return Ok(Body::Json(canonical(raw.get())?)),

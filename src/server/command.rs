@@ -38,6 +38,7 @@ impl<'a> Command<'a> {
     /// # Errors
     /// The text is no JSON object.
     pub fn members(text: &'a str) -> Result<Command<'a>, Refusal> {
+        let text = json::without_mark(text);
         let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(|error| {
             Refusal::new(400, "bad_json", format!("This must be one JSON object: {error}."))
         })?;

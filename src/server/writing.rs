@@ -21,6 +21,7 @@ use crate::limits::{
     SEND_REPLY_BYTES_MAX,
 };
 use crate::reactor::Links;
+use crate::wire::json;
 use crate::wire::response::Response;
 use crate::wire::target::Target;
 
@@ -31,6 +32,7 @@ impl Server {
         self.app.on_return(&mut Ctx { hall: &mut self.hall, links }, client, request)?;
         self.hall.check_present(client)?;
         let text = std::str::from_utf8(request.body).map_err(|_| not_json("it is not UTF-8"))?;
+        let text = json::without_mark(text);
         if !text.trim_start().starts_with('[') {
             let reply = self.command(links, client, text);
             return Ok(Response::json(200, reply.into_bytes()));

@@ -48,6 +48,12 @@ pub fn compact(raw: &str) -> Result<Vec<u8>, BadJson> {
     Ok(out)
 }
 
+/// A text without the byte order mark that some editors and libraries put in front of UTF-8. It says nothing
+/// that isn't known, no JSON begins with it, and a receiver may pass it over (RFC 8259, section 8.1).
+pub fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 /// Writes `text` as a canonical JSON string, quotes and all.
 pub fn quote(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
