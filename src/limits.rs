@@ -4,12 +4,10 @@
 //! relies on are asserted at compile time, below the bounds that they relate.
 
 mod chat;
+mod connection;
 
 pub use self::chat::*;
-
-/// Bytes of one request head, request line and all field lines, up to and with the empty line. Ten times
-/// what a browser with many cookies sends; a head is the one thing a peer makes us hold before we know it.
-pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+pub use self::connection::*;
 
 /// Bytes of a method. The longest one registered, UPDATEREDIRECTREF, has 17.
 pub const METHOD_BYTES_MAX: usize = 32;
@@ -155,7 +153,6 @@ pub const STOP_MS: u64 = 1_000;
 const _: () = assert!(LINKS_MAX + REFUSALS_MAX + 4 < 1 << 20);
 const _: () = assert!(SLICES_PER_WRITE_MAX <= 1024 && FAN_OUT_BATCH_MAX <= FLUSHES_PER_TURN_MAX);
 const _: () = assert!(LINGER_AT_STOP_MS < LINGER_MS && LINGER_AT_STOP_MS < STOP_MS);
-const _: () = assert!(METHOD_BYTES_MAX + TARGET_BYTES_MAX < HEAD_BYTES_MAX);
 // The head scanner and the body decoder count in small integers.
 const _: () = assert!(HEAD_BYTES_MAX <= u32::MAX as usize && CHUNK_LINE_BYTES_MAX < u16::MAX as usize);
 const _: () = assert!(TRAILER_BYTES_MAX < u16::MAX as usize);
@@ -253,9 +250,6 @@ pub const BODY_MS: u64 = 60_000;
 
 /// Milliseconds that a WebSocket message may take from its first byte to its last, with all its fragments.
 pub const MESSAGE_MS: u64 = 60_000;
-
-/// Milliseconds that a connection may stay between two requests.
-pub const IDLE_MS: u64 = 60_000;
 
 /// Milliseconds between the two parts of a probe: longer than a network parts two packets that follow each
 /// other, and short enough to wait for.

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Response, Running, Way, serve};
+use encke::limits;
 use serde_json::json;
 
 /// The answer to bytes on a connection of their own, which must end behind it.
@@ -280,6 +281,48 @@ fn a_request_behind_a_head_is_answered() {
 }
 
 #[test]
+fn a_head_may_be_as_long_as_it_was_said() {
+    let cookies =
+        |bytes: usize| format!("GET /healthz HTTP/1.1\r\n{FIELDS}Cookie: {}\r\n\r\n", "x".repeat(bytes));
+    let server = serve(|_| {});
+    let refused = last_answer(&server, cookies(limits::HEAD_BYTES_DEFAULT));
+    is(&refused, 431, "head_too_long");
+    assert!(refused.json()["detail"].as_str().expect("a sentence").contains("--head-bytes"));
+    let server = serve(|config| config.head_bytes = limits::HEAD_BYTES_MAX);
+    let mut client = server.connect();
+    client.send(cookies(limits::HEAD_BYTES_MAX - 100));
+    assert_eq!(client.response().status, 200);
+    for byte in cookies(limits::HEAD_BYTES_DEFAULT).as_bytes().chunks(1000) {
+        client.send(byte);
+    }
+    assert_eq!(client.response().status, 200);
+    is(&last_answer(&server, cookies(limits::HEAD_BYTES_MAX)), 431, "head_too_long");
+    // As many lines as fit, and a request line as long as fits: both are counted in small numbers.
+    let lines = "a:\r\n".repeat(limits::HEAD_BYTES_MAX / 4 - 50);
+    is(&last_answer(&server, format!("GET / HTTP/1.1\r\n{FIELDS}{lines}\r\n")), 431, "too_many_headers");
+    let version = "x".repeat(limits::HEAD_BYTES_MAX - 100);
+    is(
+        &last_answer(&server, format!("GET / HTTP/1.1{version}\r\n{FIELDS}\r\n")),
+        400,
+        "invalid_request_line",
+    );
+}
+
+#[test]
+fn an_idle_connection_is_kept_for_as_long_as_it_was_said() {
+    let server = serve(|config| config.idle_ms = 2_000_000);
+    server.world.freeze();
+    let mut client = server.connect();
+    for _ in 0..2 {
+        assert_eq!(client.get("/healthz").status, 200);
+        server.skip(1_999_000);
+    }
+    assert_eq!(client.get("/healthz").status, 200);
+    server.skip(2_000_000);
+    client.expect_end();
+}
+
+#[test]
 fn reading_for_nobody_is_refused() {
     let server = serve(|config| config.jsonp = true);
     for path in
@@ -362,7 +405,7 @@ fn who_says_nothing_is_let_go_without_a_word() {
     assert_eq!(idle.get("/healthz").status, 200);
     server.skip(10_000);
     silent.expect_end();
-    server.skip(50_000);
+    server.skip(limits::IDLE_MS - 10_000);
     idle.expect_end();
 }
 

@@ -48,6 +48,9 @@ What it keeps and allows
   --memory N           bytes of all that is held for peers; near them history goes first, then readers that
                        are behind, then newcomers are refused (512M)
   --connections N      connections at a time; more are answered 503 (16384)
+  --head-bytes N       bytes of a request's head, cookies and all (16K, up to 128K)
+  --idle S             seconds a connection may stay between two requests (620, longer than proxies keep
+                       theirs)
   --heartbeat S        seconds between two heartbeats of a stream (25)
   --grace S            seconds a client without a connection is still present (15)
 
@@ -155,7 +158,7 @@ impl Args {
         }
         check(&config, &chat, address, is_open)?;
         // A request carries a picture, or a message and a little around it.
-        let message_bytes = config.bounds.message_bytes + limits::HEAD_BYTES_MAX;
+        let message_bytes = config.bounds.message_bytes + limits::HEAD_BYTES_DEFAULT;
         config.message_bytes = config.message_bytes.max(message_bytes).max(chat.picture_bytes);
         Ok(Args { address: SocketAddr::new(address, port), config, chat, log })
     }
@@ -212,6 +215,8 @@ fn set_number(
         "connections" => (1, limits::LINKS_MAX as u64),
         "heartbeat" => (limits::HEARTBEAT_S_MIN, limits::HEARTBEAT_S_MAX),
         "grace" => (0, 3_600),
+        "idle" => (limits::IDLE_S_MIN, limits::IDLE_S_MAX),
+        "head-bytes" => (limits::HEAD_BYTES_MIN as u64, limits::HEAD_BYTES_MAX as u64),
         "picture-bytes" => (1_024, 64 << 20),
         "pictures-bytes" => (8 * 1024, 16 << 30),
         _ => return Err(Misuse::Wrong(format!("there is no option --{name}"))),
@@ -229,6 +234,8 @@ fn set_number(
         "memory" => config.memory = usize::try_from(number).unwrap_or(usize::MAX),
         "connections" => config.connections = number as usize,
         "heartbeat" => config.heartbeat_s = number,
+        "idle" => config.idle_ms = number * 1000,
+        "head-bytes" => config.head_bytes = number as usize,
         "picture-bytes" => chat.picture_bytes = number as usize,
         "pictures-bytes" => chat.pictures_bytes = number as usize,
         _ => config.grace_ms = number * 1000,
@@ -322,6 +329,9 @@ mod tests {
             (args.config.connections, args.config.heartbeat_s, args.config.grace_ms),
             (16_384, 25, 15_000)
         );
+        assert_eq!((args.config.head_bytes, args.config.idle_ms), (16 << 10, 620_000));
+        let args = parse("--head-bytes 128K --idle 3700").unwrap();
+        assert_eq!((args.config.head_bytes, args.config.idle_ms), (128 << 10, 3_700_000));
     }
 
     #[test]
@@ -354,6 +364,8 @@ mod tests {
     fn mistakes_say_what_would_be_right() {
         assert!(wrong("--history 0").contains("from 1 to"));
         assert!(wrong("--history many").contains("`many`"));
+        assert!(wrong("--head-bytes 8K").contains("from 12288 to 131072"));
+        assert!(wrong("--idle 0").contains("from 1 to 86400"));
         assert!(wrong("--histroy 3").contains("--histroy"));
         assert!(wrong("--origin example.com").contains("scheme://"));
         assert!(wrong("--host https://example.com").contains("without scheme"));

@@ -4,7 +4,7 @@
 
 use super::hall::Hall;
 use super::session::Stage;
-use crate::limits::{BODY_COPIED_BYTES_MAX, IDLE_MS};
+use crate::limits::BODY_COPIED_BYTES_MAX;
 use crate::reactor::{ConnId, Links};
 use crate::wire::http::Version;
 use crate::wire::response::{Emit, Length, Response};
@@ -67,7 +67,7 @@ impl Hall {
     /// What comes after an answer: the next request, or the end.
     pub(super) fn go_on(&mut self, links: &mut Links, id: ConnId, keep_alive: bool) {
         if keep_alive {
-            links.set_deadline(id, links.now().after(IDLE_MS));
+            links.set_deadline(id, links.now().after(self.config.idle_ms));
         } else {
             self.session(id).finish();
             links.close(id);

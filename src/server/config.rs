@@ -24,6 +24,12 @@ pub struct Config {
     pub message_bytes: usize,
     /// Seconds between two heartbeats of a stream whose reader did not ask for others.
     pub heartbeat_s: u64,
+    /// Milliseconds that a connection may stay between two requests. A proxy that keeps connections for
+    /// longer sends a request, now and then, just as this side closes.
+    pub idle_ms: u64,
+    /// Bytes of a request's head, from [`HEAD_BYTES_MIN`](limits::HEAD_BYTES_MIN) to
+    /// [`HEAD_BYTES_MAX`](limits::HEAD_BYTES_MAX).
+    pub head_bytes: usize,
     /// Milliseconds for which a client without a connection is still present, and its sid still good.
     pub grace_ms: u64,
     /// Origins whose pages may use the server beside its own, `https://example.com` each; `*` is every one.
@@ -59,6 +65,8 @@ impl Default for Config {
             bounds: Bounds::default(),
             message_bytes: limits::MESSAGE_BYTES_DEFAULT,
             heartbeat_s: limits::HEARTBEAT_S_DEFAULT,
+            idle_ms: limits::IDLE_MS,
+            head_bytes: limits::HEAD_BYTES_DEFAULT,
             grace_ms: limits::GRACE_MS_DEFAULT,
             origins: Vec::new(),
             trusted_proxies: Vec::new(),

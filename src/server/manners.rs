@@ -15,9 +15,7 @@ use super::peer::Peer;
 use super::quota::Kind;
 use super::refusal::Refusal;
 use super::session::Stage;
-use crate::limits::{
-    HEAD_MS, IDLE_LOOKS_MAX, IDLE_MS, LOGIN_SHARE, MESSAGE_MS, MODEST_ADDRESS_MAX, SPARED_MS,
-};
+use crate::limits::{HEAD_MS, IDLE_LOOKS_MAX, LOGIN_SHARE, MESSAGE_MS, MODEST_ADDRESS_MAX, SPARED_MS};
 use crate::reactor::{ConnId, Instant, Links, Why};
 use crate::wire::ws;
 
@@ -129,7 +127,7 @@ impl Hall {
         if session.stage() != Stage::Idle || links.queued(id) > 0 {
             return None;
         }
-        let patience_ms = if session.has_asked() { IDLE_MS } else { HEAD_MS };
+        let patience_ms = if session.has_asked() { self.config.idle_ms } else { HEAD_MS };
         Some(Instant::from_millis(links.deadline(id).as_millis().saturating_sub(patience_ms)))
     }
 

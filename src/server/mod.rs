@@ -192,7 +192,8 @@ impl Server {
                 break;
             }
             let was_idle = self.hall.session(id).stage() == Stage::Idle;
-            match self.hall.session(id).next(&mut input) {
+            let head_bytes = self.hall.config.head_bytes;
+            match self.hall.session(id).next(&mut input, head_bytes) {
                 Ok(None) if was_idle => self.arm_head(links, id),
                 Ok(None) => self.on_part(links, id),
                 Ok(Some(Incoming::Proxied(source))) => self.on_proxied(links, id, source),

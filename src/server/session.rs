@@ -177,20 +177,29 @@ impl Session {
         told
     }
 
-    /// The next thing that `input` amounts to, or `None` once all of it is used and more is needed.
+    /// The next thing that `input` amounts to, or `None` once all of it is used and more is needed. A head
+    /// may have `head_bytes` bytes.
     ///
     /// # Errors
     /// The peer broke the protocol. What came before in the same input was given out first.
-    pub fn next<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Incoming<'i>>, Fault> {
+    pub fn next<'i>(
+        &mut self,
+        input: &mut &'i [u8],
+        head_bytes: usize,
+    ) -> Result<Option<Incoming<'i>>, Fault> {
         if input.is_empty() {
             return Ok(None);
         }
-        self.change(|session| session.next_of_state(input))
+        self.change(|session| session.next_of_state(input, head_bytes))
     }
 
-    fn next_of_state<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Incoming<'i>>, Fault> {
+    fn next_of_state<'i>(
+        &mut self,
+        input: &mut &'i [u8],
+        head_bytes: usize,
+    ) -> Result<Option<Incoming<'i>>, Fault> {
         match &mut self.state {
-            State::Idle(_) | State::Head(_) => self.next_head(input).map_err(Fault::Http),
+            State::Idle(_) | State::Head(_) => self.next_head(input, head_bytes).map_err(Fault::Http),
             State::Proxy(_) => self.next_proxy(input).map_err(Fault::Proxy),
             State::Body(_) => self.next_body(input).map_err(Fault::Http),
             State::Socket(reader) => {
@@ -226,9 +235,13 @@ impl Session {
 
     /// Looks for the end of a head. Most heads come whole in one read and are found without being copied
     /// into a buffer first.
-    fn next_head<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Incoming<'i>>, offence::Offence> {
+    fn next_head<'i>(
+        &mut self,
+        input: &mut &'i [u8],
+        head_bytes: usize,
+    ) -> Result<Option<Incoming<'i>>, offence::Offence> {
         if let State::Idle(empty_lines) = &mut self.state {
-            let mut scanner = HeadScanner::behind(*empty_lines);
+            let mut scanner = HeadScanner::behind(*empty_lines, head_bytes);
             return match scanner.scan(input)? {
                 Some(len) => {
                     let (head, rest) = input.split_at(len);
@@ -476,12 +489,13 @@ mod tests {
     use super::super::answer::Reply;
     use super::super::client::Sid;
     use super::*;
+    use crate::limits::HEAD_BYTES_DEFAULT;
     use crate::wire::http::Framing;
 
     const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
     fn head_of(session: &mut Session, input: &mut &[u8]) -> Option<Scanned<'static>> {
-        match session.next(input).expect("a good head") {
+        match session.next(input, HEAD_BYTES_DEFAULT).expect("a good head") {
             Some(Incoming::Head(head)) => Some(head.into_owned()),
             None => None,
             Some(other) => panic!("not a head: {other:?}"),
@@ -515,9 +529,11 @@ mod tests {
         let mut session = Session::default();
         let head = head_of(&mut session, &mut &GET[..]).expect("whole");
         session.expect_body(head, Decoder::new(Framing::Length(5), 10).expect("within the bound"));
-        assert!(session.next(&mut &b"he"[..]).expect("good").is_none());
+        assert!(session.next(&mut &b"he"[..], HEAD_BYTES_DEFAULT).expect("good").is_none());
         let mut input = &b"lloGET"[..];
-        let Ok(Some(Incoming::Request(body))) = session.next(&mut input) else { panic!("no request") };
+        let Ok(Some(Incoming::Request(body))) = session.next(&mut input, HEAD_BYTES_DEFAULT) else {
+            panic!("no request")
+        };
         assert_eq!((body.head.bytes(), &body.body[..], input), (GET, &b"hello"[..], &b"GET"[..]));
         session.answered(true);
         assert_eq!(session.stage(), Stage::Idle);
@@ -537,7 +553,7 @@ mod tests {
         let head = head_of(&mut session, &mut &GET[20..]).expect("whole");
         assert_eq!(session.held(), 0);
         session.expect_body(head, Decoder::new(Framing::Length(100), 100).expect("within the bound"));
-        session.next(&mut &[b'x'; 99][..]).expect("good");
+        session.next(&mut &[b'x'; 99][..], HEAD_BYTES_DEFAULT).expect("good");
         check(&session, GET.len() + 99);
         session.stash(&[b'x'; 1000]);
         check(&session, GET.len() + 1099);
@@ -569,7 +585,7 @@ mod tests {
         head_of(&mut session, &mut &GET[..]);
         session.stream();
         let mut input = GET;
-        assert!(session.next(&mut input).expect("ignored").is_none());
+        assert!(session.next(&mut input, HEAD_BYTES_DEFAULT).expect("ignored").is_none());
         assert!(input.is_empty());
     }
 

@@ -74,10 +74,10 @@ impl<'b> Head<'b> {
 
     fn parse_lines(bytes: &'b [u8], layout: Layout) -> Result<Head<'b>, Offence> {
         let (method, target, version) = parse_request_line(bytes, layout)?;
-        let lines = &bytes[usize::from(layout.end) + b"\r\n".len()..];
+        let lines = &bytes[layout.end as usize + b"\r\n".len()..];
         let (authority, path_and_query) = split_target(method, target)?;
 
-        let mut fields = vec![httparse::EMPTY_HEADER; usize::from(layout.fields).min(HEADERS_MAX)];
+        let mut fields = vec![httparse::EMPTY_HEADER; (layout.fields as usize).min(HEADERS_MAX)];
         match httparse::parse_headers(lines, &mut fields) {
             Ok(httparse::Status::Complete(_)) => {}
             Ok(httparse::Status::Partial) => return Err(Offence::IncompleteHead),
@@ -267,12 +267,12 @@ impl fmt::Debug for Head<'_> {
 
 /// `method SP request-target SP HTTP-version`, no more and no other spaces. RFC 9112, section 3.
 fn parse_request_line(bytes: &[u8], layout: Layout) -> Result<(&str, &str, Version), Offence> {
-    let from = usize::from(layout.method);
-    let text = str::from_utf8(&bytes[from..usize::from(layout.end)]).map_err(|_| Offence::InvalidTarget)?;
+    let from = layout.method as usize;
+    let text = str::from_utf8(&bytes[from..layout.end as usize]).map_err(|_| Offence::InvalidTarget)?;
     if layout.version == 0 {
         return Err(Offence::InvalidRequestLine);
     }
-    let (target, version) = (usize::from(layout.target) - from, usize::from(layout.version) - from);
+    let (target, version) = (layout.target as usize - from, layout.version as usize - from);
     let (method, target) = (&text[..target - 1], &text[target..version - 1]);
     // Section 3.2: no form has a fragment, and none has a byte that a URI must encode.
     let is_target =
@@ -337,7 +337,7 @@ fn parse_length(digits: &[u8]) -> Result<u64, Offence> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{HEAD_BYTES_MAX, METHOD_BYTES_MAX, TARGET_BYTES_MAX};
+    use crate::limits::{HEAD_BYTES_DEFAULT, METHOD_BYTES_MAX, TARGET_BYTES_MAX};
 
     fn head(text: &str) -> Head<'_> {
         Head::parse(text.as_bytes()).unwrap_or_else(|offence| panic!("{offence:?} in {text:?}"))
@@ -465,14 +465,14 @@ mod tests {
 
         let empty = "GET / HTTP/1.1\r\nA: \r\n\r\n".len();
         let full = |len| format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "a".repeat(len - empty));
-        let fits = full(HEAD_BYTES_MAX);
-        assert_eq!(HeadScanner::new().scan(fits.as_bytes()), Ok(Some(HEAD_BYTES_MAX)));
-        let over = full(HEAD_BYTES_MAX + 1);
+        let fits = full(HEAD_BYTES_DEFAULT);
+        assert_eq!(HeadScanner::new().scan(fits.as_bytes()), Ok(Some(HEAD_BYTES_DEFAULT)));
+        let over = full(HEAD_BYTES_DEFAULT + 1);
         assert_eq!(HeadScanner::new().scan(over.as_bytes()), Err(Offence::HeadTooLong));
         // Known as soon as it can't fit any more.
-        let answer = HeadScanner::new().scan(&over.as_bytes()[..HEAD_BYTES_MAX]);
+        let answer = HeadScanner::new().scan(&over.as_bytes()[..HEAD_BYTES_DEFAULT]);
         assert_eq!(answer, Err(Offence::HeadTooLong));
-        assert_eq!(HeadScanner::new().scan(&over.as_bytes()[..HEAD_BYTES_MAX - 1]), Ok(None));
+        assert_eq!(HeadScanner::new().scan(&over.as_bytes()[..HEAD_BYTES_DEFAULT - 1]), Ok(None));
     }
 
     #[test]

@@ -46,7 +46,8 @@ offences! {
     ControlByte 400 "control_byte" "Send no control bytes in a request head or a trailer."
     ObsoleteFolding 400 "obsolete_folding" "Put each header field on one line; folded lines are refused."
     EmptyLines 400 "empty_lines" "Begin with the request line, not with empty lines."
-    HeadTooLong 431 "head_too_long" "Send fewer or shorter header fields; cookies are the usual cause."
+    HeadTooLong 431 "head_too_long"
+        "Send fewer or shorter header fields (cookies are the usual cause), or start encke with --head-bytes."
     IncompleteHead 400 "incomplete_head" "End the request head with an empty line."
 
     // The request line.

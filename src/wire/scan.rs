@@ -7,7 +7,9 @@ use std::borrow::Cow;
 
 use super::offence::Offence;
 use super::runs::{all, find, is_token_byte, text_run};
-use crate::limits::{EMPTY_LINES_MAX, HEAD_BYTES_MAX, METHOD_BYTES_MAX, TARGET_BYTES_MAX};
+use crate::limits::{
+    EMPTY_LINES_MAX, HEAD_BYTES_DEFAULT, HEAD_BYTES_MAX, METHOD_BYTES_MAX, TARGET_BYTES_MAX,
+};
 
 /// Finds the end of a request head in a buffer that grows.
 ///
@@ -25,14 +27,16 @@ use crate::limits::{EMPTY_LINES_MAX, HEAD_BYTES_MAX, METHOD_BYTES_MAX, TARGET_BY
 #[derive(Clone, Copy, Debug)]
 pub struct HeadScanner {
     /// Bytes judged so far.
-    seen: u16,
+    seen: u32,
+    /// Bytes that a head may have.
+    bytes_max: u32,
     layout: Layout,
     empty_lines: u8,
     state: ScanState,
 }
 
-// Places in a head, and its length, are 16 bits.
-const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize);
+// Places in a head, and its length, are 32 bits.
+const _: () = assert!(HEAD_BYTES_MAX <= u32::MAX as usize);
 
 /// Where the parts of a request line begin in a head, 0 for those that are not there (RFC 9112, section 3),
 /// and how many lines follow it.
@@ -44,11 +48,11 @@ const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Layout {
-    pub(super) method: u16,
-    pub(super) target: u16,
-    pub(super) version: u16,
-    pub(super) end: u16,
-    pub(super) fields: u16,
+    pub(super) method: u32,
+    pub(super) target: u32,
+    pub(super) version: u32,
+    pub(super) end: u32,
+    pub(super) fields: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,28 +72,31 @@ enum ScanState {
 impl HeadScanner {
     /// A scanner at the first byte of a request.
     pub fn new() -> HeadScanner {
-        HeadScanner::behind(0)
+        HeadScanner::behind(0, HEAD_BYTES_DEFAULT)
     }
 
-    /// The same behind so many empty lines that another scanner has passed over.
-    pub fn behind(empty_lines: u8) -> HeadScanner {
-        HeadScanner { seen: 0, layout: Layout::default(), empty_lines, state: ScanState::Start }
+    /// The same behind so many empty lines that another scanner has passed over, for a head of at most
+    /// `bytes_max` bytes.
+    pub fn behind(empty_lines: u8, bytes_max: usize) -> HeadScanner {
+        let bytes_max = bytes_max.min(HEAD_BYTES_MAX) as u32;
+        HeadScanner { seen: 0, bytes_max, layout: Layout::default(), empty_lines, state: ScanState::Start }
     }
 
     /// Goes on where the last call stopped; `buf` begins at the same byte each time. Returns the length of
     /// the head, empty lines before it and the one behind it included, or `None` while the head is not
     /// complete. Repeating a call repeats its answer.
     pub fn scan(&mut self, buf: &[u8]) -> Result<Option<usize>, Offence> {
-        let end = buf.len().min(HEAD_BYTES_MAX);
+        let bytes_max = self.bytes_max as usize;
+        let end = buf.len().min(bytes_max);
         if self.seen == 0
             && let Some((len, layout)) = ordinary_head(&buf[..end])
         {
             // No head is longer than HEAD_BYTES_MAX.
-            self.seen = len as u16;
+            self.seen = len as u32;
             self.layout = layout;
             self.state = ScanState::Done;
         }
-        while let Some(&byte) = buf[..end].get(usize::from(self.seen)) {
+        while let Some(&byte) = buf[..end].get(self.seen as usize) {
             if self.state == ScanState::Done {
                 break;
             }
@@ -97,12 +104,12 @@ impl HeadScanner {
             self.seen += 1;
             if self.state == ScanState::Field {
                 // Most bytes of most heads; no run is longer than HEAD_BYTES_MAX.
-                self.seen += text_run(&buf[usize::from(self.seen)..end]) as u16;
+                self.seen += text_run(&buf[self.seen as usize..end]) as u32;
             }
         }
         match self.state {
-            ScanState::Done => Ok(Some(usize::from(self.seen))),
-            _ if end == HEAD_BYTES_MAX => Err(Offence::HeadTooLong),
+            ScanState::Done => Ok(Some(self.seen as usize)),
+            _ if end == bytes_max => Err(Offence::HeadTooLong),
             _ => Ok(None),
         }
     }
@@ -110,7 +117,7 @@ impl HeadScanner {
     /// The head that was scanned, which has `bytes`, if it is whole.
     pub fn head<'b>(&self, bytes: impl Into<Cow<'b, [u8]>>) -> Option<Scanned<'b>> {
         let bytes = bytes.into();
-        let is_whole = self.state == ScanState::Done && bytes.len() == usize::from(self.seen);
+        let is_whole = self.state == ScanState::Done && bytes.len() == self.seen as usize;
         is_whole.then_some(Scanned { bytes, layout: self.layout })
     }
 
@@ -178,8 +185,8 @@ impl HeadScanner {
         self.empty_lines
     }
 
-    fn since(&self, mark: u16) -> usize {
-        usize::from(self.seen - mark)
+    fn since(&self, mark: u32) -> usize {
+        (self.seen - mark) as usize
     }
 }
 
@@ -216,9 +223,9 @@ fn ordinary_head(bytes: &[u8]) -> Option<(usize, Layout)> {
     // No head is longer than HEAD_BYTES_MAX.
     let layout = Layout {
         method: 0,
-        target: target as u16,
-        version: (target + target_len + 1) as u16,
-        end: line as u16,
+        target: target as u32,
+        version: (target + target_len + 1) as u32,
+        end: line as u32,
         fields,
     };
     Some((at + 4, layout))

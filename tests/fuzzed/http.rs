@@ -4,7 +4,7 @@
 //! ends and all, which the program does by itself.
 
 use encke::account::Chunk;
-use encke::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
+use encke::limits::{HEAD_BYTES_DEFAULT, HEADERS_MAX};
 use encke::wire::body::{self, Decoder, Progress};
 use encke::wire::handshake;
 use encke::wire::http::{Framing, Head, HeadScanner, Offence, Version};
@@ -17,8 +17,9 @@ use super::{Choices, agreed};
 /// Bytes of content that a body may have here: few, so that the bound is met.
 const CONTENT_BYTES_MAX: u64 = 1000;
 
-/// A head is found at the same place however it arrives. The grammar of the RFC, read line by line, says the same
-/// of it. What is accepted is accepted by httparse with the same meaning, says the same when it is written again, and has one length of body.
+/// A head is found at the same place however it arrives. The grammar of the RFC, read line by line, says the
+/// same of it. What is accepted is accepted by httparse with the same meaning, says the same when it is
+/// written again, and has one length of body.
 pub fn http_head(input: &[u8]) {
     let found = agreed(input, scan);
     let parsed = Head::parse(input);
@@ -27,7 +28,7 @@ pub fn http_head(input: &[u8]) {
         assert!(parsed.is_err(), "only what the scanner measured is a head");
     }
     let Ok(Some(len)) = found else { return };
-    assert!(len <= HEAD_BYTES_MAX);
+    assert!(len <= HEAD_BYTES_DEFAULT);
     let Ok(head) = Head::parse(&input[..len]) else { return };
 
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
@@ -107,7 +108,7 @@ fn check_again(head: &Head<'_>, headers: &[httparse::Header<'_>]) {
     }
     again.extend_from_slice(b"\r\n");
     // The space behind a colon may be one more byte than was sent.
-    if again.len() > HEAD_BYTES_MAX {
+    if again.len() > HEAD_BYTES_DEFAULT {
         return;
     }
     let other = Head::parse(&again).unwrap_or_else(|offence| panic!("{offence:?} in {head:?} written again"));

@@ -1,8 +1,9 @@
 //! What no server should take, and what it must: garbage, dribbles, bursts, crowds.
 
-use encke::limits::{HEAD_MS, IDLE_MS, LINGER_MS};
+use encke::limits::{HEAD_MS, LINGER_MS};
 use serde_json::json;
 
+use super::IDLE_MS;
 use super::publishing::{draft, post};
 use super::readers::socket;
 use crate::scene::{Ask, Scene};

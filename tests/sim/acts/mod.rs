@@ -114,10 +114,14 @@ impl Plan {
     }
 }
 
+/// Milliseconds that a connection may stay between two requests: a reader that was refused tries again when its
+/// connection has ended, and all of them must catch up in the time that there is for that.
+const IDLE_MS: u64 = 60_000;
+
 /// What the server of one run keeps: in most of them little of one kind, so that each bound is met alone.
 pub(crate) fn draw_config(rng: &mut Rng) -> (Config, Kept) {
     // Everybody comes from one address here, and does in a second what people do in an hour.
-    let mut config = Config { jsonp: true, limits: Limits::Off, ..Config::default() };
+    let mut config = Config { jsonp: true, limits: Limits::Off, idle_ms: IDLE_MS, ..Config::default() };
     let bounds = &mut config.bounds;
     bounds.channel_messages = *rng.pick(&[2, 8, 64, 512]);
     match rng.below(6) {
