@@ -24,5 +24,9 @@ pub const IDLE_S_MIN: u64 = 1;
 /// Seconds of that at most: a day.
 pub const IDLE_S_MAX: u64 = 86_400;
 
+/// Descriptors that the program has open beside its connections: standard input, output and error, the
+/// listener, epoll, the pair through which signals come, and a few more.
+pub const DESCRIPTORS_SPARED: usize = 32;
+
 const _: () = assert!(METHOD_BYTES_MAX + TARGET_BYTES_MAX < HEAD_BYTES_MIN);
 const _: () = assert!(HEAD_BYTES_MIN <= HEAD_BYTES_DEFAULT && HEAD_BYTES_DEFAULT <= HEAD_BYTES_MAX);

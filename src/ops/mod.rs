@@ -3,6 +3,7 @@
 //! It knows no protocol. What it decides is where to listen, whether that is safe, and what people see of it.
 
 mod args;
+mod descriptors;
 mod logging;
 
 use std::io::{self, Write};
@@ -25,12 +26,17 @@ pub fn serve(address: SocketAddr, mut config: Config, app: Box<dyn App>) -> io::
     if address.ip().is_loopback() {
         config.hosts.get_or_insert_default();
     }
+    let (reachable, said) = descriptors::fit(config.connections, descriptors::raise());
+    config.connections = reachable;
     let mut kernel = Kernel::listen(address)?;
     kernel.heed_signals()?;
     let address = kernel.address()?;
     // Nobody may be reading it; that is no reason not to serve.
     let _ = writeln!(io::stdout(), "encke listens at http://{address}");
     let _ = io::stdout().flush();
+    if let Some(sentence) = said {
+        let _ = writeln!(io::stderr(), "encke: {sentence}");
+    }
     let mut server = Server::new(config, app, Box::new(entropy));
     Reactor::new(kernel).run(&mut server)?;
     info!("ended");

@@ -14,9 +14,10 @@ use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use log::warn;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals;
 
 use super::time::Instant;
@@ -103,6 +104,8 @@ pub struct Kernel {
     events: Events,
     listener: Option<TcpListener>,
     signals: Option<Signals>,
+    /// It was started from a terminal, and ends with that.
+    has_terminal: bool,
     waker: Arc<Waker>,
     start: std::time::Instant,
 }
@@ -122,20 +125,26 @@ impl Kernel {
             events: Events::with_capacity(EVENTS_PER_POLL_MAX),
             listener: Some(listener),
             signals: None,
+            has_terminal: false,
             waker,
             start: std::time::Instant::now(),
         })
     }
 
-    /// Takes SIGINT and SIGTERM as a wish to end. Only the program itself should ask for that: signals
-    /// belong to the whole process.
+    /// Heeds the signals that people and their tools send to programs, all of which would end this one at
+    /// once by default: see [`Meaning`]. Only the program itself should ask for that: signals belong to the
+    /// whole process.
     ///
     /// # Errors
     /// The system refuses another handler.
     pub fn heed_signals(&mut self) -> io::Result<()> {
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let mut heeded = vec![SIGINT, SIGTERM, SIGALRM, SIGXCPU, SIGXFSZ, SIGUSR1, SIGUSR2];
+        // Who has started it with `nohup`, or in the background of a script, does not want these heeded.
+        heeded.extend([SIGHUP, SIGQUIT].into_iter().filter(|signal| !is_ignored(*signal)));
+        let mut signals = Signals::new(heeded)?;
         self.poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         self.signals = Some(signals);
+        self.has_terminal = has_terminal();
         Ok(())
     }
 
@@ -154,6 +163,50 @@ impl Kernel {
     pub fn stopper(&self) -> Stopper {
         Stopper { waker: Arc::clone(&self.waker) }
     }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    /// To end, with a goodbye to everyone: SIGINT and SIGQUIT from the keyboard, SIGTERM, the end of an
+    /// allotted time (SIGALRM, SIGXCPU), and SIGHUP when the terminal that the program was started from is
+    /// closed.
+    Stop,
+    /// What other programs do at this signal, and this one does not. It says so and goes on.
+    Said(&'static str),
+    /// Nothing: a file that the log is written to has reached the size that the system allows (SIGXFSZ). To
+    /// say so would be written there, too.
+    Nothing,
+}
+
+impl Meaning {
+    fn of(signal: i32, has_terminal: bool) -> Meaning {
+        match signal {
+            SIGHUP if !has_terminal => Meaning::Said(
+                "SIGHUP changes nothing: there is no configuration to load again; SIGTERM ends the program",
+            ),
+            SIGUSR1 => {
+                Meaning::Said("SIGUSR1 changes nothing: the log goes to standard error, not to a file")
+            }
+            SIGUSR2 => Meaning::Said("SIGUSR2 changes nothing: this program can't replace itself"),
+            SIGXFSZ => Meaning::Nothing,
+            _ => Meaning::Stop,
+        }
+    }
+}
+
+/// Whether the program was started from a terminal, whatever its input and output are now.
+fn has_terminal() -> bool {
+    cfg!(unix) && std::fs::File::open("/dev/tty").is_ok()
+}
+
+/// Whether a signal was ignored before the program changed anything, as far as the system tells: on Linux, in
+/// proc_pid_status(5), as a bit of `SigIgn`.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
 }
 
 impl fmt::Debug for Kernel {
@@ -219,8 +272,12 @@ impl Io for Kernel {
                 LISTENER => ready.push(Ready::Listener),
                 WAKER => ready.push(Ready::Stop),
                 SIGNALS => {
-                    if self.signals.iter_mut().any(|signals| signals.pending().count() > 0) {
-                        ready.push(Ready::Stop);
+                    for signal in self.signals.iter_mut().flat_map(Signals::pending) {
+                        match Meaning::of(signal, self.has_terminal) {
+                            Meaning::Stop => ready.push(Ready::Stop),
+                            Meaning::Said(sentence) => warn!("{sentence}"),
+                            Meaning::Nothing => {}
+                        }
                     }
                 }
                 Token(token) => ready.push(Ready::Link {
