@@ -70,3 +70,4 @@ pub mod ops;
 mod web;
 
 pub use ops::serve;
+pub use web::Library;

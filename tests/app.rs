@@ -193,6 +193,37 @@ fn each_client_connects_once_and_closes_once() {
     assert_eq!(gone, [0, 1, 2, 3, 4]);
 }
 
+#[path = "../examples/dice.rs"]
+#[allow(dead_code)]
+mod dice;
+
+/// An application that is built on the chat is the chat, and what it adds.
+#[test]
+fn the_chat_is_extended_by_a_command() {
+    let server = serve_app(|_| {}, || Box::new(dice::Dice::default()));
+    assert_eq!(server.get("/").status, 200, "the chat's page");
+    assert_eq!(server.get("/sse").status, 400, "what the chat asks for");
+    let mut reader = Reader::open(&server, Way::Sse, "ch=lobby");
+    let roll = json!({"op": "roll", "ch": "lobby", "dice": [6, 20], "ref": 1});
+    assert_eq!(refused(&server.command(&reader.sid, &json!({"op": "away", "away": true}))), "login_first");
+    assert_eq!(server.command(&reader.sid, &json!({"op": "login", "nick": "ann"}))["ok"], true);
+    reader.event_of("presence");
+    let reply = server.command(&reader.sid, &roll);
+    assert_eq!(reply["ok"], true, "{reply}");
+    let thrown = reader.event_of("message");
+    assert_eq!((&thrown["id"], &thrown["from"]), (&reply["id"], &json!("ann")));
+    let text = thrown["data"]["text"].as_str().expect("a text").to_owned();
+    let dice: Vec<u64> = text.split(' ').skip(1).map(|die| die.parse().expect("a number")).collect();
+    assert!(matches!(dice[..], [1..=6, 1..=20]), "{text}");
+    assert_eq!(
+        refused(&server.command(&reader.sid, &json!({"op": "roll", "ch": "lobby", "dice": [1]}))),
+        "bad_value"
+    );
+    assert_eq!(refused(&server.command(&reader.sid, &json!({"op": "rol", "ch": "lobby"}))), "unknown_op");
+    assert_eq!(server.post("/admin/mute", r#"{"user":"ann","seconds":60}"#).status, 200);
+    assert_eq!(refused(&server.command(&reader.sid, &roll)), "muted", "the chat is asked");
+}
+
 #[test]
 fn close_comes_after_connect_and_nothing_after_it() {
     let (server, told) = raw();

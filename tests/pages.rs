@@ -2,15 +2,41 @@
 
 mod common;
 
-use common::{Response, Running, serve};
+use common::{Running, serve, serve_app};
+use encke::Library;
+use encke::server::{App, Ctx, Request, Response};
 
 #[track_caller]
-fn get(server: &Running, path: &str, fields: &str) -> Response {
+fn get(server: &Running, path: &str, fields: &str) -> common::Response {
     server.connect().ask("GET", path, fields, b"")
 }
 
 const PAGES: [&str; 7] =
     ["/", "/chat.js", "/chat.css", "/encke.js", "/encke.src.js", "/encke.mjs", "/encke.d.ts"];
+
+/// An application with one page, and nothing of the chat.
+struct Own;
+
+impl App for Own {
+    fn on_request(&mut self, _ctx: &mut Ctx<'_>, request: &Request<'_>) -> Response {
+        if request.path() == "/" { Response::text(200, "mine") } else { Response::new(404) }
+    }
+}
+
+#[test]
+fn the_library_is_there_beside_every_application() {
+    let server = serve_app(|_| {}, || Box::new(Library(Box::new(Own))));
+    for path in PAGES.into_iter().filter(|path| path.starts_with("/encke.")) {
+        let page = get(&server, path, "");
+        assert_eq!((page.status, page.header("access-control-allow-origin")), (200, None), "{path}");
+    }
+    assert_eq!(get(&server, "/", "").text(), "mine");
+    assert_eq!(get(&server, "/chat.js", "").status, 404);
+    assert_eq!(get(&server, "/encke.min.js", "").status, 404);
+    let mut stream = server.connect();
+    stream.send("GET /sse HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(stream.head().status, 200, "it did not say that its readers need channels");
+}
 
 #[test]
 fn a_page_is_compressed_for_who_takes_that() {

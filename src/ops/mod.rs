@@ -16,9 +16,12 @@ use crate::chat::Chat;
 use crate::reactor::Reactor;
 use crate::reactor::io::{Kernel, entropy};
 use crate::server::{App, Config, Server};
+use crate::web::Library;
 
-/// Serves `app` at `address` until SIGINT or SIGTERM. Says on standard output where it listens, which for
-/// port 0 is the only way to know.
+/// Serves `app` at `address`, and with it the client library (`/encke.js`), until it is asked to end: by
+/// SIGTERM, from the keyboard, or with the terminal that it was started from. Says on standard output where
+/// it listens, which for port 0 is the only way to know; and on standard error, if that is so, how many of
+/// [`Config::connections`] the system has no room for.
 ///
 /// # Errors
 /// The address can't be listened at, or the system's poll fails.
@@ -37,6 +40,7 @@ pub fn serve(address: SocketAddr, mut config: Config, app: Box<dyn App>) -> io::
     if let Some(sentence) = said {
         let _ = writeln!(io::stderr(), "encke: {sentence}");
     }
+    let app: Box<dyn App> = if config.comet { Box::new(Library(app)) } else { app };
     let mut server = Server::new(config, app, Box::new(entropy));
     Reactor::new(kernel).run(&mut server)?;
     info!("ended");

@@ -86,8 +86,49 @@ impl<'a> Command<'a> {
     /// # Errors
     /// It is missing or something else.
     pub fn boolean(&self, name: &str) -> Result<bool, Refusal> {
-        let text = self.present(name).ok_or_else(|| Refusal::missing(name))?;
+        let text = self.required(name)?;
         serde_json::from_str(text).map_err(|_| Refusal::bad_value(name, "true or false"))
+    }
+
+    /// A member that must be an object: its members, to be read like those of a command.
+    ///
+    /// # Errors
+    /// It is missing or something else.
+    pub fn object(&self, name: &str) -> Result<Command<'a>, Refusal> {
+        let text = self.required(name)?;
+        Command::members(text).map_err(|_| Refusal::bad_value(name, "an object"))
+    }
+
+    /// A member that must be an array of objects, each read like [`Command::object`].
+    ///
+    /// # Errors
+    /// It is missing or something else.
+    pub fn objects(&self, name: &str) -> Result<Vec<Command<'a>>, Refusal> {
+        let wrong = || Refusal::bad_value(name, "an array of objects");
+        let items: Vec<&'a RawValue> = serde_json::from_str(self.required(name)?).map_err(|_| wrong())?;
+        items.into_iter().map(|item| Command::members(item.get()).map_err(|_| wrong())).collect()
+    }
+
+    /// A member that must be an array of strings.
+    ///
+    /// # Errors
+    /// It is missing or something else.
+    pub fn strings(&self, name: &str) -> Result<Vec<String>, Refusal> {
+        let wants = |_| Refusal::bad_value(name, "an array of strings");
+        serde_json::from_str(self.required(name)?).map_err(wants)
+    }
+
+    /// A member that must be an array of whole numbers, none below zero.
+    ///
+    /// # Errors
+    /// It is missing or something else.
+    pub fn numbers(&self, name: &str) -> Result<Vec<u64>, Refusal> {
+        let wants = |_| Refusal::bad_value(name, "an array of whole numbers");
+        serde_json::from_str(self.required(name)?).map_err(wants)
+    }
+
+    fn required(&self, name: &str) -> Result<&'a str, Refusal> {
+        self.present(name).ok_or_else(|| Refusal::missing(name))
     }
 
     fn present(&self, name: &str) -> Option<&'a str> {
@@ -159,6 +200,27 @@ mod tests {
         assert_eq!(command.boolean("off").unwrap_err().code, "missing_value");
         assert_eq!(command.string("last").unwrap_err().code, "bad_value");
         assert_eq!(command.string("none").unwrap_err().code, "missing_value");
+    }
+
+    #[test]
+    fn arrays_and_objects_are_read_as_what_they_are() {
+        let command = Command::parse(
+            r#"{"op":"roll","dice":[6, 20],"who":["ann","\u00e9"],"how":{"sum":true},"all":[{"n":1},{"n":2}],
+                "no":null}"#,
+        )
+        .unwrap();
+        assert_eq!(command.numbers("dice").unwrap(), [6, 20]);
+        assert_eq!(command.strings("who").unwrap(), ["ann", "é"]);
+        assert!(command.object("how").unwrap().boolean("sum").unwrap());
+        let all = command.objects("all").unwrap();
+        let numbers: Vec<_> = all.iter().map(|one| one.optional_number("n").unwrap()).collect();
+        assert_eq!(numbers, [Some(1), Some(2)]);
+        assert_eq!(command.objects("dice").unwrap_err().code, "bad_value");
+        assert_eq!(command.numbers("who").unwrap_err().code, "bad_value");
+        assert_eq!(command.strings("how").unwrap_err().code, "bad_value");
+        assert_eq!(command.object("dice").unwrap_err().code, "bad_value");
+        assert_eq!(command.object("no").unwrap_err().code, "missing_value");
+        assert_eq!(command.strings("none").unwrap_err().code, "missing_value");
     }
 
     #[test]

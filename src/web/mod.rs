@@ -4,7 +4,9 @@
 //! Adding one is a line in `PAGES`; `build.rs` beside this has compressed it by then. Read first: RFC 9110,
 //! sections 12.5.3 (Accept-Encoding), 12.5.5 (Vary) and 13.1.2 (If-None-Match).
 
-use crate::server::{Request, Response};
+use std::fmt;
+
+use crate::server::{App, Ctx, Request, Response};
 
 /// One file.
 struct Page {
@@ -87,6 +89,31 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 /// Where the laboratory asks how much a browser sends with each request, which no browser tells it.
 const HEAD_BYTES: &str = "/lab/head";
 
+/// An application with the client library beside it: `/encke.js`, `/encke.src.js`, `/encke.mjs` and
+/// `/encke.d.ts`. [`serve`](crate::serve) makes one of each application that has the server's own routes.
+pub struct Library(pub Box<dyn App>);
+
+impl fmt::Debug for Library {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Library").finish_non_exhaustive()
+    }
+}
+
+impl App for Library {
+    fn base(&mut self) -> Option<&mut dyn App> {
+        Some(&mut *self.0)
+    }
+
+    fn on_request(&mut self, ctx: &mut Ctx<'_>, request: &Request<'_>) -> Response {
+        let is_library = request.path().starts_with(LIBRARY) && page(request.path()).is_some();
+        if is_library { answer(request) } else { self.0.on_request(ctx, request) }
+    }
+}
+
+fn page(path: &str) -> Option<&'static Page> {
+    PAGES.iter().find(|page| page.path == path)
+}
+
 /// Answers a request for a page.
 pub fn answer(request: &Request<'_>) -> Response {
     if request.path() == HEAD_BYTES && request.method() == "GET" {
@@ -94,7 +121,7 @@ pub fn answer(request: &Request<'_>) -> Response {
         let answer = format!("{{\"bytes\":{}}}", request.head.bytes());
         return Response::json(200, answer).with_header("Cache-Control", "no-store");
     }
-    let Some(page) = PAGES.iter().find(|page| page.path == request.path()) else {
+    let Some(page) = page(request.path()) else {
         return Response::problem(404, "not_found", "There is nothing at this path; the chat is at /.");
     };
     match request.method() {
