@@ -1,4 +1,4 @@
-// The same library as an ES module: `import Encke from "/encke.mjs"`. In a browser encke.js leaves a global,
+// The same library as an ES module: `import Encke from "./encke.mjs"`. In a browser encke.js leaves a global,
 // in Node it is a CommonJS module; this finds it in both.
 import * as library from "./encke.js";
 

@@ -21,6 +21,9 @@ export const length = (text) => encoder.encode(text).length;
 /** An event as the server spells it: in a script `<` and two line ends are escaped. */
 const spelled = (event) => JSON.stringify(event).replace(/[<\u2028\u2029]/g, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
 
+/** Where a path of the server is for this page: a proxy may have put both below a path of its own. */
+export const here = (path) => new URL(`.${path}`, document.baseURI).href;
+
 let asked; // bytes of a fetch's request head but for its path, once known
 const heads = {}; // of streams, by path
 
@@ -29,7 +32,7 @@ async function requestHead(path) {
   if (asked === undefined) {
     asked = 400; // if it can't be asked for: what browsers send, roughly
     try {
-      const answer = await fetch("/lab/head", { cache: "no-store" });
+      const answer = await fetch(here("/lab/head"), { cache: "no-store" });
       asked = (await answer.json()).bytes - "/lab/head".length;
     } catch (e) { /* the estimate stays */ }
   }
@@ -45,7 +48,7 @@ function responseHead(response) {
 /** The response head of a stream that does not show its own. */
 async function streamHead(path) {
   if (!heads[path]) {
-    try { heads[path] = responseHead(await fetch(path, { method: "HEAD", cache: "no-store" })); } catch (e) { return 300; }
+    try { heads[path] = responseHead(await fetch(here(path), { method: "HEAD", cache: "no-store" })); } catch (e) { return 300; }
   }
   return heads[path];
 }
@@ -65,7 +68,7 @@ async function poll(meter, channel, signal, wait) {
     const path = `/poll?ch=${channel}${after || "&wait=0"}`;
     try {
       meter.asks(path, await requestHead(path));
-      const response = await fetch(path, { cache: "no-store", signal });
+      const response = await fetch(here(path), { cache: "no-store", signal });
       const text = await response.text();
       const answer = JSON.parse(text);
       if (!response.ok) throw new Error(answer.code);
@@ -90,7 +93,7 @@ async function stream(meter, channel, signal) {
     const path = `/stream?ch=${channel}`;
     try {
       meter.asks(path, await requestHead(path));
-      const response = await fetch(path, { cache: "no-store", signal });
+      const response = await fetch(here(path), { cache: "no-store", signal });
       if (!response.ok) throw new Error(String(response.status));
       meter.heads(responseHead(response));
       const reader = response.body.getReader();
@@ -120,7 +123,7 @@ async function sse(meter, channel, signal) {
   if (signal.aborted) return;
   const begin = () => { meter.asks(path, up, true); };
   begin();
-  const source = new EventSource(path);
+  const source = new EventSource(here(path));
   signal.addEventListener("abort", () => source.close());
   source.onopen = () => { meter.state("on"); meter.heads(down); };
   source.onerror = () => {
@@ -148,7 +151,7 @@ async function iframe(meter, channel, signal) {
   meter.asks(path, up, true);
   const frame = document.createElement("iframe");
   frame.hidden = true;
-  frame.src = path;
+  frame.src = here(path);
   let [isFirst, timer] = [true, 0];
   const end = () => { clearTimeout(timer); frame.remove(); };
   const again = () => {
@@ -198,7 +201,7 @@ function load(path, name, signal) {
       window[name] = () => {};
       done(null);
     });
-    script.src = path;
+    script.src = here(path);
     document.head.append(script);
   });
 }
@@ -236,7 +239,7 @@ async function ws(meter, channel, signal) {
   const up = await requestHead(path);
   if (signal.aborted) return;
   meter.asks(path, up + SOCKET_ASKS, true);
-  const socket = new WebSocket(location.origin.replace(/^http/, "ws") + path);
+  const socket = new WebSocket(here(path).replace(/^http/, "ws"));
   signal.addEventListener("abort", () => socket.close());
   socket.onopen = () => { meter.state("on"); meter.heads(SOCKET_HEAD + (socket.extensions ? length(socket.extensions) + 28 : 0)); };
   socket.onmessage = ({ data }) => {
@@ -276,7 +279,7 @@ export class Publisher {
     if (socket && socket.readyState === WebSocket.OPEN) { socket.send(command); return; }
     if (waiting.length < WAITING_MAX) waiting.push(command);
     if (socket && socket.readyState === WebSocket.CONNECTING) return;
-    this.socket = new WebSocket(location.origin.replace(/^http/, "ws") + "/ws");
+    this.socket = new WebSocket(here("/ws").replace(/^http/, "ws"));
     this.socket.onopen = ({ target }) => { for (const one of waiting.splice(0)) target.send(one); };
   }
 

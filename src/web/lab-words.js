@@ -3,7 +3,7 @@
 // It knows no element but those that name a word (`data-t…`, see lab.html). A line is one thing to say, so
 // neither language can lack it. The choice is the chat's own, kept under the same name.
 
-import { kept, keep } from "/chat-kept.js";
+import { kept, keep } from "./chat-kept.js";
 
 export const WORDS = {
   title: ["The laboratory", "实验室"],

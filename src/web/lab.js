@@ -3,8 +3,8 @@
 // It knows no transport (lab-wires.js) and has no word of its own (lab-words.js): it counts and draws. All it
 // keeps is bounded, it draws a few times a second, and while nobody looks every wire is closed.
 
-import { Publisher, WIRES } from "/lab-wires.js";
-import { label, language, speak, t } from "/lab-words.js";
+import { Publisher, WIRES, here } from "./lab-wires.js";
+import { label, language, speak, t } from "./lab-words.js";
 
 const LOG_MAX = 40; // entries of what went over a wire
 const LOG_CHARS = 480; // of each
@@ -282,7 +282,7 @@ async function begin() {
   $("language").lang = language() === "zh" ? "en" : "zh-CN";
   $("language").addEventListener("click", () => speak(language() === "zh" ? "en" : "zh"));
   $("theme").addEventListener("click", switchTheme);
-  $("curl").textContent = `curl -d hello ${location.host}/publish/${channel}`;
+  $("curl").textContent = `curl -d hello ${here("/publish/").replace(/^https?:\/\//, "")}${channel}`;
   cards = meters.map((meter) => new Card(meter));
   // A link may say how fast: /lab?rate=0.
   const rate = new URLSearchParams(location.search).get("rate");
@@ -296,7 +296,7 @@ async function begin() {
     draw();
   });
   let served = [];
-  try { served = (await (await fetch("/config")).json()).transports; } catch (e) { /* the standard ones, then */ }
+  try { served = (await (await fetch(here("/config"))).json()).transports; } catch (e) { /* the standard ones, then */ }
   for (const meter of meters) meter.isMissing = Boolean(meter.wire.needs) && !served.includes(meter.wire.needs);
   document.addEventListener("visibilitychange", () => (document.hidden ? rest() : wake()));
   addEventListener("pagehide", rest);
