@@ -9,7 +9,7 @@ import { parse } from "acorn";
 import { compact } from "./minify.mjs";
 import { root, startServer } from "../clients/server.mjs";
 
-const BYTES_MAX = 7 * 1024;
+const BYTES_MAX = 8 * 1024;
 const files = { "encke.js": `${root}src/web/encke.js`, "encke.min.js": `${root}src/web/encke.min.js` };
 const text = (name) => readFileSync(files[name], "utf8");
 
@@ -41,7 +41,7 @@ test("encke.min.js names the source to be read", () => {
   assert.match(text("encke.min.js").split("\n")[0], /^\/\/ .*\/encke\.src\.js$/);
 });
 
-test("encke.js is at most 7 KiB as it is served", async () => {
+test("encke.js is at most 8 KiB as it is served", async () => {
   const server = await startServer();
   try {
     const answer = await fetch(`${server.base}/encke.js`, { headers: { "Accept-Encoding": "gzip" } });
