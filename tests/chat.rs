@@ -40,7 +40,7 @@ fn order(server: &Running, action: &str, order: Value) -> Value {
     response.json()
 }
 
-const GIF: &[u8] = b"GIF89a\x02\x01\x03\0\x80\0\0and so on";
+const GIF: &[u8] = b"GIF89a\x02\x01\x03\0\x80\0\0colour\x2c\0\0\0\0\x02\x01\x03\0\0\x02\x06pixels\0;";
 
 #[test]
 fn rooms_are_listed_by_how_many_are_in_them() {
@@ -384,6 +384,17 @@ fn a_picture_is_kept_and_handed_out() {
     let id = ann.ok(json!({"op": "publish", "ch": "lobby", "data": data}))["id"].clone();
     ann.ok(json!({"op": "delete", "ch": "lobby", "id": id}));
     is(&server.get(&path), 404, "no_picture");
+}
+
+#[test]
+fn a_picture_is_kept_without_what_a_camera_wrote() {
+    let server = serve(|_| {});
+    let ann = person(&server, Way::Sse, "ann");
+    let upload = format!("/pictures?sid={}", ann.reader.sid);
+    let trailer = GIF.len() - 1;
+    let noted = [&GIF[..trailer], b"\x21\xfe\x0b50.06,19.93\0;", b"PK\x03\x04 at home"].concat();
+    let id = server.post(&upload, &noted).json()["id"].clone();
+    assert_eq!(server.get(&format!("/pictures/{}", string(&id))).body, GIF);
 }
 
 #[test]

@@ -192,15 +192,20 @@ impl Hostile {
     }
 }
 
+/// A whole picture of about so many bytes: what is no part of one is not kept.
+fn gif(bytes: usize, pixels: u8) -> Vec<u8> {
+    let head = b"GIF89a\x02\x01\x03\0\0\0\0\x2c\0\0\0\0\x02\x01\x03\0\0\x02";
+    let block = [&[255][..], &[pixels; 255]].concat();
+    [&head[..], &block.repeat(bytes / block.len() - 1), b"\0;"].concat()
+}
+
 /// Somebody with a name leaves a picture. None if there is no memory for that now.
 fn leave_picture(address: SocketAddr, number: usize) -> Option<TcpStream> {
     let mut client = Client::connect(address);
     let sid = client.get("/poll?ch=full0").json()["sid"].as_str()?.to_owned();
     let login = format!("{{\"op\":\"login\",\"nick\":\"n{number}\"}}");
     (client.post(&format!("/send?sid={sid}"), login).json()["ok"] == true).then_some(())?;
-    let mut picture = b"GIF89a\x02\x01\x03\0\x80\0\0".to_vec();
-    picture.resize(PICTURE, 0);
-    (client.post(&format!("/pictures?sid={sid}"), picture).status == 200).then_some(client.stream)
+    (client.post(&format!("/pictures?sid={sid}"), gif(PICTURE, 0)).status == 200).then_some(client.stream)
 }
 
 /// Ten thousand hostile clients of these kinds, one after the other and all at once, while one reads who
@@ -321,8 +326,7 @@ fn a_picture_is_held_once_however_many_look_at_it() {
     let mut talker = Client::connect(address);
     let login = talker.post(&format!("/send?sid={sid}"), r#"{"op":"login","nick":"ann"}"#);
     assert_eq!(login.status, 200, "{login:?}");
-    let mut gif = b"GIF89a\x02\x01\x03\0\x80\0\0".to_vec();
-    gif.resize(500 << 10, 7);
+    let gif = gif(500 << 10, 7);
     let kept = talker.post(&format!("/pictures?sid={sid}"), &gif).json();
     let path = format!("/pictures/{}", kept["id"].as_str().expect("an id"));
     let mut viewers = Vec::new();

@@ -35,13 +35,8 @@ impl Chat {
 mod tests {
     use super::*;
     use crate::account::{self, Part};
+    use crate::chat::strip::gif_of as gif;
     use crate::server::ClientId;
-
-    fn gif(bytes: usize) -> Vec<u8> {
-        let mut gif = b"GIF89a\x02\x01\x03\0\x80\0\0".to_vec();
-        gif.resize(bytes, 0);
-        gif
-    }
 
     fn all(chat: &Chat) -> usize {
         chat.bytes() + account::held(Part::Images)

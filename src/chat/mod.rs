@@ -12,7 +12,7 @@
 //! | `messages` | publishing, copies for the sender's other tabs, deletion, receipts |
 //! | `rooms` | the list of rooms |
 //! | `receipts`, `recent` | what is known to have been read; a table that forgets |
-//! | `pictures`, `image` | pictures, and what their bytes say they are |
+//! | `pictures`, `image`, `strip` | pictures, what their bytes are, nothing of where they were taken |
 //! | `held` | how much memory all this takes, and what of it can be given up |
 //! | `moderation`, `admin` | who is muted or banned, and by whose order |
 
@@ -31,6 +31,8 @@ mod pictures;
 mod receipts;
 mod recent;
 mod rooms;
+#[doc(hidden)]
+pub mod strip;
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -1,8 +1,9 @@
 //! Pictures: kept in memory under names nobody can guess, handed out to whoever has such a name.
 //!
 //! It knows no message that shows one. Whoever is logged in may leave a picture; what it is, the bytes say
-//! (see `image`); the oldest go when there is no room. One person's pictures push out that person's own
-//! first, so nobody empties the store for all others. Read first: RFC 9110, section 15.5.16 (415);
+//! (see `image`), and what a camera wrote into it is left out before it is kept (see `strip`); the oldest go
+//! when there is no room. One person's pictures push out that person's own first, so nobody empties the store
+//! for all others. Read first: RFC 9110, section 15.5.16 (415);
 //! CSP 3, `sandbox`.
 
 use base64::Engine;
@@ -10,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::image::{self, Image};
 use super::recent::Recent;
+use super::strip;
 use crate::limits::{PICTURE_OVERHEAD_BYTES, PICTURE_PIXELS_MAX, PICTURE_SHARE, PICTURES_MAX};
 use crate::server::{Object, Refusal, Response, Shared};
 
@@ -46,7 +48,7 @@ impl Pictures {
         Pictures { kept: Recent::new(PICTURES_MAX), bytes: 0, bytes_max, picture_bytes_max }
     }
 
-    /// Keeps a picture. The answer tells its name and its size.
+    /// Keeps a picture without its metadata. The answer tells its name, and its size as it is shown.
     ///
     /// # Errors
     /// It is none, or too big.
@@ -64,7 +66,12 @@ impl Pictures {
             let sentence = format!("Make the picture smaller: at most {PICTURE_PIXELS_MAX} pixels.");
             return Err(Refusal::new(413, "too_big", sentence));
         }
-        let picture = Picture { image, owner: owner.to_owned(), bytes: Shared::from(bytes) };
+        let stripped = strip::strip(image.kind, bytes);
+        let (width, height) = match stripped.orientation.swaps_sides() {
+            true => (image.height, image.width),
+            false => (image.width, image.height),
+        };
+        let picture = Picture { image, owner: owner.to_owned(), bytes: Shared::from(stripped.bytes) };
         self.make_room(owner, picture.cost());
         let mut name = [0; NAME_BYTES];
         random(&mut name);
@@ -74,8 +81,8 @@ impl Pictures {
         Ok(Object::new()
             .boolean("ok", true)
             .string("id", &name)
-            .number("width", u64::from(image.width))
-            .number("height", u64::from(image.height))
+            .number("width", u64::from(width))
+            .number("height", u64::from(height))
             .string("type", image.kind.media_type()))
     }
 
@@ -149,11 +156,9 @@ impl Pictures {
 mod tests {
     use super::*;
 
-    /// A GIF's head with so many bytes behind it that it costs `cost`.
+    /// A GIF with so many bytes of pixels that it costs `cost`.
     fn gif(cost: usize) -> Vec<u8> {
-        let mut bytes = b"GIF89a\x02\x01\x03\0\x80\0\0".to_vec();
-        bytes.resize(cost - PICTURE_OVERHEAD_BYTES, 0);
-        bytes
+        strip::gif_of(cost - PICTURE_OVERHEAD_BYTES)
     }
 
     struct Store(Pictures, u8);
@@ -219,6 +224,25 @@ mod tests {
         };
         assert!(store.keep("ann", &of_size(8_000, 5_000)).is_ok());
         assert_eq!(store.keep("ann", &of_size(8_000, 5_001)).unwrap_err().status, 413);
+    }
+
+    #[test]
+    fn a_turned_picture_is_kept_without_its_place_and_told_as_it_is_shown() {
+        let mut pictures = Pictures::new(8_000, 2_000);
+        let exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0in the garden";
+        let jpeg = [
+            &b"\xff\xd8\xff\xe1\0\x2f"[..],
+            exif,
+            b"\xff\xc0\0\x0b\x08\0\x03\x01\x02\x01\x01\x11\0\xff\xda\0\x08\x01\x01\0\0\x3f\0pixels\xff\xd9",
+        ]
+        .concat();
+        let answer = pictures.keep("ann", &jpeg, |name| name.fill(1)).unwrap().into_bytes();
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.contains(r#""width":3,"height":258"#), "{answer}");
+        let kept = pictures.kept.values().next().unwrap();
+        assert!(!kept.bytes.windows(6).any(|part| part == b"garden"));
+        assert!(kept.bytes.ends_with(b"pixels\xff\xd9"));
+        assert_eq!(pictures.bytes, kept.cost(), "what is left out is not counted");
     }
 
     #[test]

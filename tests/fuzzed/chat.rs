@@ -1,4 +1,4 @@
-//! What the chat reads for itself: the heads of pictures, and names that people bear.
+//! What the chat reads for itself: the heads of pictures, their metadata, and names that people bear.
 //!
 //! Pictures are written here as their formats say and read back, and read a second time by a plain reader that goes
 //! by the tables of the formats. Which names are one name is asked of the Unicode algorithm itself
@@ -6,6 +6,7 @@
 
 use encke::chat::image::{self, Image, Kind};
 use encke::chat::nick;
+use encke::chat::strip::{GROWTH_BYTES_MAX, strip};
 use encke::limits::NICK_CHARS_MAX;
 use unicode_normalization::UnicodeNormalization;
 
@@ -33,6 +34,121 @@ pub fn picture(input: &[u8]) {
     assert_eq!(image::sniff(&written), Some(Image { kind, width, height }), "{written:x?}");
     let short = (0..bytes.len()).find(|len| image::sniff(&bytes[..*len]).is_some());
     assert_eq!(short, None, "a head cut short has no size");
+}
+
+/// A copy without metadata is a picture of the same kind and size, no longer than its original but for a turn told
+/// in full, the same when it is copied again, and has none of what stands between or behind the parts of a
+/// picture that was just written.
+pub fn picture_strip(input: &[u8]) {
+    if let Some(image) = image::sniff(input) {
+        let copy = strip(image.kind, input);
+        assert_eq!(image::sniff(&copy.bytes), Some(image), "{input:x?}");
+        assert!(copy.bytes.len() <= input.len() + GROWTH_BYTES_MAX, "{input:x?}");
+        assert_eq!(strip(image.kind, &copy.bytes), copy, "{input:x?}");
+    }
+
+    let mut choices = Choices::new(input);
+    let kind = choices.pick(&[Kind::Png, Kind::Gif, Kind::Jpeg, Kind::Webp]);
+    let (whole, clean) = noted(kind, &mut choices);
+    assert_eq!(strip(kind, &whole).bytes, clean, "{whole:x?}");
+}
+
+/// A picture with notes of all kinds in it and behind it, and the same picture without.
+fn noted(kind: Kind, choices: &mut Choices<'_>) -> (Vec<u8>, Vec<u8>) {
+    // The head, what a part of pixels and a note look like, and the end.
+    type Part = fn(&mut Choices<'_>) -> Vec<u8>;
+    let (head, pixels, note, end): (Vec<u8>, Part, Part, &[u8]) = match kind {
+        Kind::Png => {
+            let sides = &png(5, 7)[16..];
+            let head = [b"\x89PNG\r\n\x1a\n", &png_chunk(b"IHDR", &[sides, &[8, 2, 0, 0, 0]].concat())[..]];
+            let pixels = |choices: &mut Choices<'_>| {
+                png_chunk(choices.pick(&[b"IDAT", b"fdAT", b"PLTE", b"tRNS"]), choices.bytes())
+            };
+            let note = |choices: &mut Choices<'_>| {
+                png_chunk(choices.pick(&[b"tEXt", b"iTXt", b"zTXt", b"tIME", b"caBX"]), choices.bytes())
+            };
+            (head.concat(), pixels, note, b"\0\0\0\0IEND\xae\x42\x60\x82")
+        }
+        Kind::Gif => {
+            let pixels = |choices: &mut Choices<'_>| {
+                [&b"\x2c\0\0\0\0\x05\0\x07\0\0\x02"[..], &gif_blocks(choices)].concat()
+            };
+            let note = |choices: &mut Choices<'_>| {
+                let label = choices.pick(&[0xfe, 0x01, 0xce]);
+                [&[0x21, label][..], &gif_blocks(choices)].concat()
+            };
+            ([&gif(5, 7)[..], &[0, 0, 0]].concat(), pixels, note, b";")
+        }
+        Kind::Jpeg => {
+            let pixels = |choices: &mut Choices<'_>| {
+                let marker = choices.pick(&[0xc0, 0xc4, 0xdb, 0xdd, 0xda]);
+                let content = choices.bytes();
+                let scan: &[u8] = if marker == 0xda { b"ab\xff\0cd\xff\xd7" } else { b"" };
+                [&jpeg_segment(marker, content)[..], scan].concat()
+            };
+            let note = |choices: &mut Choices<'_>| {
+                let marker = choices.pick(&[0xfe, 0xe1, 0xe3, 0xed, 0xef]);
+                jpeg_segment(marker, &[b"note", choices.bytes()].concat())
+            };
+            (b"\xff\xd8".to_vec(), pixels, note, b"\xff\xd9")
+        }
+        Kind::Webp => {
+            let pixels = |choices: &mut Choices<'_>| {
+                webp_chunk(choices.pick(&[b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ICCP"]), choices.bytes())
+            };
+            let note = |choices: &mut Choices<'_>| {
+                webp_chunk(choices.pick(&[b"XMP ", b"UNKN", b"vp8 "]), choices.bytes())
+            };
+            let head = webp_chunk(b"VP8X", b"\x10\0\0\0\x04\0\0\x06\0\0");
+            ([&b"RIFF\0\0\0\0WEBP"[..], &head].concat(), pixels, note, b"")
+        }
+    };
+    let (mut whole, mut clean) = (head.clone(), head);
+    for _ in 0..choices.below(12) {
+        if choices.below(2) == 0 {
+            let part = pixels(choices);
+            whole.extend(&part);
+            clean.extend(&part);
+        } else {
+            whole.extend(note(choices));
+        }
+    }
+    for bytes in [&mut whole, &mut clean] {
+        bytes.extend(end);
+        if kind == Kind::Webp {
+            let length = bytes.len() as u32 - 8;
+            bytes[4..8].copy_from_slice(&length.to_le_bytes());
+        }
+    }
+    whole.extend(choices.rest());
+    (whole, clean)
+}
+
+/// With a checksum that nobody looks at.
+fn png_chunk(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    [&(content.len() as u32).to_be_bytes()[..], name, content, b"summ"].concat()
+}
+
+fn gif_blocks(choices: &mut Choices<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for _ in 0..choices.below(4) {
+        let block = choices.bytes();
+        if !block.is_empty() {
+            bytes.push(block.len() as u8);
+            bytes.extend(block);
+        }
+    }
+    bytes.push(0);
+    bytes
+}
+
+fn jpeg_segment(marker: u8, content: &[u8]) -> Vec<u8> {
+    [&[0xff, marker][..], &(content.len() as u16 + 2).to_be_bytes(), content].concat()
+}
+
+fn webp_chunk(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    let padding = &b"\0"[..content.len() % 2];
+    [&name[..], &(content.len() as u32).to_le_bytes(), content, padding].concat()
 }
 
 fn png(width: u32, height: u32) -> Vec<u8> {

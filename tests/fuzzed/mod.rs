@@ -35,7 +35,7 @@ mod text;
 mod ws;
 
 pub use self::account::account;
-pub use self::chat::{nick, picture};
+pub use self::chat::{nick, picture, picture_strip};
 pub use self::choices::Choices;
 pub use self::deflate::{deflate, deflate_long, extensions, proxy, ws_deflated};
 pub use self::http::{chunked, handshake, http_head, response, target};
@@ -78,6 +78,7 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("params", params),
     ("quota", quota),
     ("picture", picture),
+    ("picture_strip", picture_strip),
     ("nick", nick),
     ("session_split", session_split),
     ("server", server),

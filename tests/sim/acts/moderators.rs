@@ -92,8 +92,13 @@ pub(super) fn leave_picture(scene: &mut Scene) {
     let is_somebody = |scene: &Scene, reader: usize| scene.model.readers[reader].logged_in;
     let Some(reader) = some_reader(scene, is_somebody) else { return };
     let Some(sid) = scene.model.readers[reader].sid.clone() else { return };
-    let mut bytes = b"GIF89a\x02\x01\x03\0\x80\0\0".to_vec();
-    bytes.resize(bytes.len() + scene.rng.below(9_000), scene.rng.next() as u8);
+    // A whole one, and nothing else: what is no part of a picture is not kept.
+    let mut bytes = b"GIF89a\x02\x01\x03\0\0\0\0\x2c\0\0\0\0\x02\x01\x03\0\0\x02".to_vec();
+    let block = [&[100][..], &[scene.rng.next() as u8; 100]].concat();
+    for _ in 0..scene.rng.below(90) {
+        bytes.extend(&block);
+    }
+    bytes.extend(b"\0;");
     if let Some(place) = asking_line(scene) {
         scene.has_pictures = true;
         let line = &mut scene.lines[place];
