@@ -1,16 +1,16 @@
-// Where one writes: the field that grows, the answer being given, names behind an @, emoji, pictures by pick,
-// paste or drop.
+// Where one writes: the field that grows, the answer being given, names, emoji, pictures by pick, paste or drop.
 //
-// It knows no line of the log. What is written goes to the session; a draft stays with its conversation.
+// It knows no line of the log. What is written goes to the session; a draft stays with its conversation, and what
+// is not taken stays in the field.
 
-import { $, avatar, h, hueOf, icon, iconButton } from "/chat-dom.js";
-import { wordsOf } from "/chat-line.js";
-import { EmojiPicker } from "/chat-emoji.js";
-import { sendPicture } from "/chat-picture.js";
-import { t } from "/chat-words.js";
+import { $, avatar, h, hueOf, icon, iconButton, onKey, typeInto } from "./chat-dom.js";
+import { wordsOf } from "./chat-line.js";
+import { EmojiPicker, emojiCalled } from "./chat-emoji.js";
+import { filesIn } from "./chat-picture.js";
+import { Suggest, emojiSource, nameSource } from "./chat-suggest.js";
+import { Tray } from "./chat-tray.js";
+import { t } from "./chat-words.js";
 
-const NAMES_SHOWN_MAX = 6;
-const PICTURES_AT_ONCE_MAX = 8;
 const MARGIN_BYTES = 200; // of a text's limit, for what stands around it
 
 export class Compose {
@@ -19,36 +19,36 @@ export class Compose {
     this.notice = notice;
     this.field = $("text");
     this.conversation = null;
-    this.matches = [];
-    this.chosen = 0;
+    this.tray = new Tray(session, { notice, said: (conversation) => { if (conversation === this.conversation) this.onSend(); } });
+    this.suggest = new Suggest(this.field, $("names"), [nameSource(() => this.names(), (name) => this.nameNodes(name)), emojiSource(emojiCalled)]);
     this.picker = new EmojiPicker($("emoji"), (emoji) => this.insert(emoji));
     $("compose").addEventListener("submit", (event) => { event.preventDefault(); this.send(); });
     this.field.addEventListener("input", () => this.written());
-    this.field.addEventListener("keydown", (event) => this.key(event));
-    this.field.addEventListener("click", () => this.offerNames());
-    this.field.addEventListener("blur", () => setTimeout(() => this.closeNames(), 150));
+    onKey(this.field, (event) => this.key(event));
     this.field.addEventListener("paste", (event) => this.paste(event));
     $("attach").addEventListener("click", () => $("file").click());
     $("file").addEventListener("change", () => { this.pictures($("file").files); $("file").value = ""; });
     this.listenToDrops();
+    session.on("log", (conversation) => { if (conversation === this.conversation) this.findAnswering(); });
   }
 
   open(conversation) {
-    this.closeNames();
+    this.suggest.close();
     this.conversation = conversation;
     this.field.value = conversation.draft;
     const to = conversation.isPrivate ? conversation.name : `#${conversation.name}`;
     this.field.placeholder = t("messageHint", { name: to });
     this.grow();
     this.showAnswering();
+    this.findAnswering();
   }
 
   focus() { if (!$("compose").hidden) this.field.focus(); }
 
   written() {
     this.conversation.draft = this.field.value;
+    this.session.keepDraft(this.conversation);
     this.grow();
-    this.offerNames();
     if (this.field.value.trim()) this.session.outbound.type(this.conversation);
   }
 
@@ -59,8 +59,7 @@ export class Compose {
   }
 
   key(event) {
-    if (event.isComposing || event.keyCode === 229) return; // an input method is at work
-    if (this.matches.length && this.keyInNames(event)) return;
+    if (event.defaultPrevented) return; // a suggestion has taken it
     if (event.key === "Enter" && !event.shiftKey && !event.altKey) {
       event.preventDefault();
       this.send();
@@ -75,33 +74,41 @@ export class Compose {
     if (!text || !this.session.me) return;
     const over = new TextEncoder().encode(text).length + MARGIN_BYTES - this.session.config.text_bytes;
     if (over > 0) return this.notice(t("tooLong", { n: over }));
+    const { outbound } = this.session;
+    if (!outbound.say(this.conversation, this.withAnswer({ text }))) return this.notice(t("waitingFull", { n: outbound.count() }));
     this.notice("");
-    this.session.outbound.say(this.conversation, this.withAnswer({ text }));
     this.field.value = this.conversation.draft = "";
     this.answer(null);
     this.grow();
-    this.closeNames();
+    this.suggest.close();
     this.onSend();
   }
 
   withAnswer(data) {
-    const to = this.conversation.answering;
-    return to ? Object.assign({ re: to.peerId || to.id }, data) : data;
+    const re = this.conversation.answeringId;
+    return re ? Object.assign({ re }, data) : data;
   }
 
   insert(text) {
-    const { selectionStart: from, selectionEnd: to, value } = this.field;
-    this.field.value = value.slice(0, from) + text + value.slice(to);
-    this.field.selectionStart = this.field.selectionEnd = from + text.length;
-    this.written();
+    typeInto(this.field, text, this.field.selectionStart, this.field.selectionEnd);
   }
 
   // ---- answering ----
 
   answer(entry) {
     this.conversation.answering = entry;
+    this.conversation.answeringId = entry ? entry.peerId || entry.id : "";
+    this.session.keepDraft(this.conversation);
     this.showAnswering();
     if (entry) this.focus();
+  }
+
+  // After a reload the message is known by its id alone until it has been read again.
+  findAnswering() {
+    const { conversation } = this;
+    if (conversation.answering || !conversation.answeringId) return;
+    conversation.answering = conversation.find(conversation.answeringId) || null;
+    if (conversation.answering) this.showAnswering();
   }
 
   showAnswering() {
@@ -117,23 +124,7 @@ export class Compose {
       iconButton("close", t("cancel"), () => { this.answer(null); this.focus(); }));
   }
 
-  // ---- names behind an @ ----
-
-  // The @ that is being written, if there is one: at the beginning or after something that is no word.
-  typed() {
-    const before = this.field.value.slice(0, this.field.selectionStart);
-    const at = before.lastIndexOf("@");
-    if (at < 0 || (at > 0 && /[\w]/.test(before[at - 1])) || before.length - at > 33 || /\n/.test(before.slice(at))) return null;
-    return { at, begun: before.slice(at + 1).toLowerCase() };
-  }
-
-  offerNames() {
-    const typed = this.typed();
-    const all = typed ? this.names().filter((name) => name.toLowerCase().startsWith(typed.begun)) : [];
-    this.matches = all.filter((name) => name.toLowerCase() !== typed.begun || all.length === 1).slice(0, NAMES_SHOWN_MAX);
-    this.chosen = 0;
-    this.showNames();
-  }
+  // ---- names ----
 
   names() {
     const { conversation, session } = this;
@@ -143,58 +134,21 @@ export class Compose {
     return Array.from(all).sort((a, b) => a.localeCompare(b));
   }
 
-  showNames() {
-    const list = $("names");
-    list.hidden = !this.matches.length;
-    list.replaceChildren(...this.matches.map((name, n) => {
-      const hue = this.session.hueFor(name);
-      return h("li", {
-        role: "option", id: `name-${n}`, "aria-selected": String(n === this.chosen),
-        on: { mousedown: (event) => { event.preventDefault(); this.take(name); } },
-      }, avatar(name, hue === undefined ? hueOf(name) : hue, "small"), h("span", { dir: "auto" }, name));
-    }));
-    if (this.matches.length) this.field.setAttribute("aria-activedescendant", `name-${this.chosen}`);
-    else this.field.removeAttribute("aria-activedescendant");
-  }
-
-  closeNames() {
-    this.matches = [];
-    this.showNames();
-  }
-
-  keyInNames(event) {
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step) this.chosen = (this.chosen + step + this.matches.length) % this.matches.length;
-    else if (event.key === "Enter" || event.key === "Tab") this.take(this.matches[this.chosen]);
-    else if (event.key === "Escape") this.closeNames();
-    else return false;
-    event.preventDefault();
-    event.stopPropagation();
-    if (step) this.showNames();
-    return true;
-  }
-
-  take(name) {
-    const typed = this.typed();
-    if (!typed) return;
-    const { value, selectionStart } = this.field;
-    this.field.value = `${value.slice(0, typed.at)}@${name} ${value.slice(selectionStart)}`;
-    this.field.selectionStart = this.field.selectionEnd = typed.at + name.length + 2;
-    this.closeNames();
-    this.written();
-    this.closeNames();
+  nameNodes(name) {
+    const hue = this.session.hueFor(name);
+    return [avatar(name, hue === undefined ? hueOf(name) : hue, "small"), h("span", { dir: "auto" }, name)];
   }
 
   mention(name) {
     this.insert(`${this.field.value && !/\s$/.test(this.field.value) ? " " : ""}@${name} `);
-    this.closeNames();
-    this.focus();
+    this.suggest.close();
   }
 
   // ---- pictures ----
 
+  // Text goes into the field as browsers put it there.
   paste(event) {
-    const files = event.clipboardData ? event.clipboardData.files : [];
+    const files = filesIn(event.clipboardData);
     if (!files.length) return;
     event.preventDefault();
     this.pictures(files);
@@ -214,39 +168,14 @@ export class Compose {
       main.classList.remove("dropping");
       if (!bears(event)) return;
       event.preventDefault();
-      this.pictures(event.dataTransfer.files);
+      const files = filesIn(event.dataTransfer);
+      if (files.length) this.pictures(files);
+      else if (this.session.me) this.insert(event.dataTransfer.getData("text/plain"));
     });
   }
 
   pictures(files) {
-    if (!this.session.me) return;
-    const conversation = this.conversation;
-    for (const file of Array.from(files).slice(0, PICTURES_AT_ONCE_MAX)) this.picture(conversation, file);
-  }
-
-  async picture(conversation, file) {
-    const name = file.name || t("picture");
-    const words = h("span", { role: "status" });
-    const bar = h("i", { class: "progress" });
-    const stop = new AbortController();
-    const chip = h("div", { class: "chip" }, icon("picture"), words, bar, iconButton("close", t("cancel"), () => stop.abort()));
-    const told = (share) => {
-      words.textContent = share === undefined ? t("pictureShrink", { name }) : t("pictureSend", { name, n: Math.round(share * 100) });
-      bar.style.setProperty("--share", String(share || 0));
-    };
-    told();
-    $("waiting").append(chip);
-    $("waiting").hidden = false;
-    try {
-      const { sid } = this.session.client;
-      const said = await sendPicture(file, { limit: this.session.config.picture_bytes, sid, told, signal: stop.signal });
-      this.session.outbound.say(conversation, { picture: { id: said.id, name: name.slice(0, 100), width: said.width, height: said.height } });
-      this.onSend();
-    } catch (error) {
-      if (error.name !== "AbortError") this.notice(t(error.word || "pictureFailed", { name, why: error.message }));
-    }
-    chip.remove();
-    $("waiting").hidden = !$("waiting").childElementCount;
+    if (this.session.me) this.tray.add(this.conversation, files);
   }
 }
 

@@ -3,10 +3,9 @@
 // It knows no message. A window is a <dialog>, which keeps the focus inside and gives it back; where a browser
 // has none, it is shown all the same.
 
-import { $, avatar, h, hueOf, icon, iconButton } from "/chat-dom.js";
-import { LANGUAGES, language, speak, t } from "/chat-words.js";
+import { $, HUES, avatar, h, hueOf, icon, iconButton } from "./chat-dom.js";
+import { LANGUAGES, language, speak, t } from "./chat-words.js";
 
-const HUES = [4, 28, 48, 92, 142, 164, 190, 212, 238, 266, 294, 330];
 const ROOM_CHARS_MAX = 64;
 const MAC = /Mac|iPhone|iPad/.test(navigator.platform || "");
 
@@ -43,10 +42,16 @@ export function settings(session, acts) {
   const { me } = session;
   const chosen = session.hueFor(me);
   const hue = chosen === undefined ? hueOf(me || "") : chosen;
+  const hues = HUES.indexOf(hue) < 0 ? [hue].concat(HUES) : HUES;
+  const face = avatar(me || "?", hue, "large");
+  const choose = (one) => {
+    face.style.setProperty("--hue", String(one));
+    acts.hue(one);
+  };
   const profile = me ? h("section", {},
-    h("div", { class: "profile" }, avatar(me, hue, "large"), h("div", {}, h("strong", { dir: "auto" }, me), h("p", {}, t("logoutHint")))),
-    h("fieldset", { class: "hues" }, h("legend", {}, t("colour")), ...HUES.map((one) => h("label", { vars: { "--hue": String(one) } },
-      h("input", { type: "radio", name: "hue", value: String(one), checked: one === hue, "aria-label": `${t("colour")} ${HUES.indexOf(one) + 1}`, on: { change: () => acts.hue(one) } }),
+    h("div", { class: "profile" }, face, h("div", {}, h("strong", { dir: "auto" }, me), h("p", {}, t("logoutHint")))),
+    h("fieldset", { class: "hues" }, h("legend", {}, t("colour")), ...hues.map((one) => h("label", { vars: { "--hue": String(one) } },
+      h("input", { type: "radio", name: "hue", value: String(one), checked: one === hue, "aria-label": `${t("colour")} ${hues.indexOf(one) + 1}`, on: { change: () => choose(one) } }),
       h("span", {}))))) : null;
   const close = openDialog(t("settings"), h("div", { class: "dialog-body" }, profile,
     choice(t("theme"), [["", t("themeSystem")], ["light", t("themeLight")], ["dark", t("themeDark")]], window.enckeTheme(), (value) => window.enckeTheme(value)),
@@ -124,9 +129,11 @@ export function findPerson(session, open) {
 
 export function shortcuts() {
   const alt = MAC ? "⌥" : "Alt";
+  const command = MAC ? "⌘" : "Ctrl";
   const all = [
-    ["keySend", ["Enter"]], ["keyLine", ["Shift", "Enter"]], ["keyMention", ["@"]], ["keyRooms", [alt, "↑ ↓"]],
-    ["keyUnread", [alt, "Shift", "↓"]], ["keyFind", [MAC ? "⌘" : "Ctrl", "K"]], ["keyWrite", ["/"]], ["keyEscape", ["Esc"]], ["keyHelp", ["?"]],
+    ["keySend", ["Enter"]], ["keyLine", ["Shift", "Enter"]], ["keyMention", ["@"]], ["keyEmoji", [":"]], ["keyRooms", [alt, "↑ ↓"]],
+    ["keyUnread", [alt, "Shift", "↑ ↓"]], ["keyMessages", ["↑ ↓", "Home", "End"]], ["keyFind", [command, "K"]], ["keyWrite", ["/"]],
+    ["keyEscape", ["Esc"]], ["keyHelp", ["?", `${command} /`]],
   ];
   openDialog(t("shortcuts"), h("dl", { class: "dialog-body keys" }, ...all.map(([word, keys]) => h("div", {},
     h("dt", {}, t(word)), h("dd", {}, ...keys.map((one) => h("kbd", {}, one)))))));
@@ -142,8 +149,8 @@ export function removeSure(act) {
 /** A picture as large as the window. */
 export function enlarge(its) {
   const name = its.name || t("picture");
-  const address = `/pictures/${its.id}`;
-  openDialog(name, h("figure", { class: "large" },
+  const address = `pictures/${its.id}`;
+  openDialog(name, h("figure", { class: "enlarged" },
     h("img", { src: address, alt: name, width: String(its.width || ""), height: String(its.height || "") }),
     h("figcaption", {}, h("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, t("pictureOriginal")))), { class: "dialog wide" });
 }

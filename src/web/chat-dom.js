@@ -57,6 +57,22 @@ export function iconButton(name, label, act, more) {
   return h("button", Object.assign(props, { on: { click: act } }), icon(name));
 }
 
+/** `act(event)` for each key, but for those that go to an input method, which has its own use for Enter and arrows. */
+export function onKey(target, act) {
+  target.addEventListener("keydown", (event) => { if (!event.isComposing && event.keyCode !== 229) act(event); });
+}
+
+/** Writes into a field as if it were typed, in the place of what stands between two positions: undo takes it back. */
+export function typeInto(field, text, from, to) {
+  field.focus();
+  field.setSelectionRange(from, to);
+  if (from === to && !text) return;
+  // The one way that keeps what can be undone. Where a browser lacks it for fields, the text matters more.
+  if (document.execCommand(text ? "insertText" : "delete", false, text)) return;
+  field.setRangeText(text, from, to, "end");
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
 export const $ = (id) => document.getElementById(id);
 
 /** Puts the drawings into the elements of the page that name one. */
@@ -83,11 +99,14 @@ export function initials(name) {
   return letters.map((word) => Array.from(word)[0]).join("").toUpperCase();
 }
 
-/** A hue of one's own: the same for a name everywhere. */
+/** The hues that people may choose among. */
+export const HUES = [4, 28, 48, 92, 142, 164, 190, 212, 238, 266, 294, 330];
+
+/** The hue of who has chosen none: the same for a name everywhere. */
 export function hueOf(name) {
   let sum = 7;
-  for (const char of name) sum = (sum * 31 + char.codePointAt(0)) % 360;
-  return sum;
+  for (const char of name) sum = (sum * 31 + char.codePointAt(0)) % 3600;
+  return HUES[sum % HUES.length];
 }
 
 export function avatar(name, hue, more) {

@@ -20,7 +20,7 @@ export const EMOJI = {
     ["🤖", "robot,bot,机器人"],
   ],
   emojiHands: [
-    ["👍", "thumbs up,yes,ok,赞,好"], ["👎", "thumbs down,no,踩,不"], ["👌", "ok,perfect,好的"], ["✌️", "victory,peace,耶"],
+    ["👍", "thumbs up,+1,yes,ok,赞,好"], ["👎", "thumbs down,-1,no,踩,不"], ["👌", "ok,perfect,好的"], ["✌️", "victory,peace,耶"],
     ["🤞", "fingers crossed,luck,好运"], ["🤘", "rock,horns,摇滚"], ["🤙", "call me,打电话"], ["👋", "wave,hello,bye,你好,再见"],
     ["🙏", "please,thanks,pray,谢谢,拜托"], ["👏", "clap,bravo,鼓掌"], ["🙌", "hooray,hands up,万岁"],
     ["🤝", "handshake,deal,握手,合作"], ["💪", "strong,muscle,加油,强"], ["👀", "eyes,look,看"], ["👉", "right,point,右"],

@@ -3,10 +3,10 @@
 // It knows no message: `act(emoji)` is told what was picked. The emoji are the characters of Unicode as the
 // reader's own system draws them; the table says what each is called, for the search and for screen readers.
 
-import { h } from "/chat-dom.js";
-import { EMOJI } from "/chat-emoji-table.js";
-import { keep, kept } from "/chat-kept.js";
-import { t } from "/chat-words.js";
+import { h, onKey } from "./chat-dom.js";
+import { EMOJI } from "./chat-emoji-table.js";
+import { keep, kept } from "./chat-kept.js";
+import { t } from "./chat-words.js";
 
 const RECENT_MAX = 16;
 
@@ -27,7 +27,7 @@ export class EmojiPicker {
     });
     this.grid = h("div", { class: "emoji-grid" });
     this.box = h("div", { class: "emoji-box card", role: "dialog", "aria-label": t("emoji") }, this.find, this.grid);
-    this.box.addEventListener("keydown", (event) => this.key(event));
+    onKey(this.box, (event) => this.key(event));
     this.opener.after(this.box);
     this.opener.setAttribute("aria-expanded", "true");
     this.fill();
@@ -101,6 +101,20 @@ export class EmojiPicker {
     row.sort((a, b) => Math.abs(a.box.left - from.left) - Math.abs(b.box.left - from.left));
     return row[0].n;
   }
+}
+
+const plain = (name) => name.toLowerCase().replace(/[\s_-]/g, "");
+
+/** The emoji of which a name begins like that, in either language; those that are called just that come first. */
+export function emojiCalled(begun) {
+  const asked = plain(begun);
+  const found = [];
+  if (!asked) return found;
+  for (const [emoji, names] of Object.values(EMOJI).reduce((all, group) => all.concat(group), [])) {
+    const name = names.split(",").find((one) => plain(one).startsWith(asked));
+    if (name) found.push({ emoji, name: name.replace(/\s/g, "_"), isExact: names.split(",").some((one) => plain(one) === asked) });
+  }
+  return found.sort((one, other) => other.isExact - one.isExact);
 }
 
 function nameOf(emoji) {

@@ -3,8 +3,8 @@
 // It knows no element and sends nothing but receipts. A private conversation is made of the inbox: what its other
 // side wrote, copies of what we wrote, receipts. Nothing in a message's data is trusted (chat-model.js).
 
-import { placeOf, placeTold } from "/chat-model.js";
-import { mentionsMe } from "/chat-text.js";
+import { placeOf, placeTold, toldTime } from "./chat-model.js";
+import { mentionsMe } from "./chat-text.js";
 
 export class Inbound {
   constructor(session) {
@@ -30,10 +30,11 @@ export class Inbound {
       session.emit("link");
       if (state !== "live") return;
       session.measure();
+      session.outbound.sendKept();
       for (const room of session.rooms()) session.refreshPeople(room);
     });
     for (const type of ["trail", "rtt"]) client.on(type, () => session.emit("link"));
-    client.on("heartbeat", () => session.measure());
+    client.on("heartbeat", (event) => { toldTime(event.at); session.measure(); });
     client.on("welcome", () => session.emit("link"));
   }
 
@@ -160,7 +161,7 @@ export class Inbound {
     if (event.user === session.me) return;
     const conversation = session.conversations.get(event.ch[0] === "@" ? `@${event.user}` : event.ch);
     if (!conversation) return;
-    conversation.wrote(event.user, Date.now());
+    conversation.wrote(event.user, performance.now());
     session.emit("typing", conversation);
   }
 

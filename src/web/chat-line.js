@@ -3,13 +3,15 @@
 // It knows no scrolling and no connection. What a reader may do with a message is in `acts`, given by whoever
 // shows the lines. Everything people wrote goes through text nodes (chat-text.js, chat-dom.js).
 
-import { avatar, h, hueOf, icon, iconButton } from "/chat-dom.js";
-import { excerptOf, isBig, mentionsMe, nodesOf } from "/chat-text.js";
-import { language, t } from "/chat-words.js";
+import { avatar, h, hueOf, icon, iconButton } from "./chat-dom.js";
+import { serverNow } from "./chat-model.js";
+import { excerptOf, isBig, mentionsMe, nodesOf } from "./chat-text.js";
+import { language, t } from "./chat-words.js";
 
 const NAMES_MAX = 3; // names in one line of joins and leaves
 const PICTURE_WIDTH_MAX = 360;
 const PICTURE_HEIGHT_MAX = 320;
+const SIZE_SLACK = 0.03; // by which rounding may change the shape of a picture
 const JSON_CHARS_MAX = 4000;
 
 const locale = language() === "zh" ? "zh-CN" : spoken(navigator.language);
@@ -28,7 +30,7 @@ function spoken(tag) {
 
 function dayName(at) {
   const day = new Date(at).setHours(0, 0, 0, 0);
-  const today = new Date().setHours(0, 0, 0, 0);
+  const today = new Date(serverNow()).setHours(0, 0, 0, 0);
   if (day === today) return t("today");
   if (Math.round((today - day) / DAY_MS) === 1) return t("yesterday");
   return Math.abs(today - day) < 180 * DAY_MS ? DAY.format(at) : FAR_DAY.format(at);
@@ -52,7 +54,7 @@ export function signatureOf(line, view) {
   const { entry } = line;
   const quoted = entry.content.re ? view.conversation.find(entry.content.re) : null;
   return [
-    line.isFirst, line.isLast, Boolean(entry.content.deleted), entry.id, entry.failed, view.isLive || Boolean(entry.id),
+    line.isFirst, line.isLast, Boolean(entry.content.deleted), entry.id, entry.at, entry.failed, view.isLive || Boolean(entry.id),
     entry.from === view.me && view.conversation.stateOf(entry), entry.from === view.me && view.conversation.readBy(entry),
     quoted && quoted.place, quoted && quoted.content.deleted, view.hueFor(entry.from), view.nameCount,
   ].join("|");
@@ -65,7 +67,7 @@ export function elementOf(line, view, acts) {
     case "presence": return h("li", { class: "presence" }, presenceWords(line.entries));
     case "gap": return h("li", { class: "gap", role: "note" }, t(line.entry.why === "restarted" ? "gapRestarted" : "gapEvicted"));
     case "notice": return h("li", { class: "notice", data: { id: line.entry.id }, role: "note" },
-      h("strong", {}, t("notice")), h("p", { class: "text", dir: "auto" }, ...nodesOf(line.entry.content.notice, [])));
+      h("strong", {}, t("notice")), h("div", { class: "text", dir: "auto" }, ...nodesOf(line.entry.content.notice, view.mentions)));
     default: return messageElement(line, view, acts);
   }
 }
@@ -121,14 +123,14 @@ function bubble(entry, view, acts, isMine) {
   return h("div", { class: classes.filter(Boolean).join(" "), vars: wide },
     content.re ? quote(content.re, view, acts) : null,
     content.picture ? picture(content.picture, acts) : null,
-    words(content, view),
-    h("span", { class: "meta" }, timeElement(entry), isMine && !content.deleted ? stateElement(entry, view) : null));
+    h("div", { class: "flow", dir: "auto" }, words(content, view),
+      h("span", { class: "meta" }, timeElement(entry), isMine && !content.deleted ? stateElement(entry, view) : null)));
 }
 
 function words(content, view) {
   if (content.deleted) return h("p", { class: "text" }, t("removed"));
-  if (content.text !== undefined) return content.text ? h("p", { class: "text", dir: "auto" }, ...nodesOf(content.text, view.names, view.me)) : null;
-  if (content.notice !== undefined) return h("p", { class: "text", dir: "auto" }, ...nodesOf(content.notice, [], null));
+  if (content.text !== undefined) return content.text ? h("div", { class: "text" }, ...nodesOf(content.text, view.mentions, view.me)) : null;
+  if (content.notice !== undefined) return h("div", { class: "text" }, ...nodesOf(content.notice, view.mentions, null));
   if (content.bytes !== undefined) return h("p", { class: "text" }, t("bytes", { n: content.bytes }));
   if (content.json !== undefined) return h("pre", { class: "text json", tabindex: "-1" }, spaced(content.json));
   return null;
@@ -171,10 +173,23 @@ function shownSize(its) {
   return { width: Math.max(1, Math.round(width * scale)), height: Math.max(1, Math.round(height * scale)) };
 }
 
+// What was said of its size may not be so: told by a stranger, or of a picture that is stored on its side. Its own
+// size, as it is shown, counts.
+function fit(image, said) {
+  const is = image.naturalWidth / image.naturalHeight;
+  if (!is || Math.abs(Math.log(said / is)) < SIZE_SLACK) return;
+  const { width, height } = shownSize({ width: image.naturalWidth, height: image.naturalHeight });
+  image.width = width;
+  image.height = height;
+  image.closest(".bubble").style.setProperty("--wide", `${width}px`);
+  image.dispatchEvent(new Event("resized", { bubbles: true }));
+}
+
 function picture(its, acts) {
   const { width, height } = shownSize(its);
   const name = its.name || t("picture");
-  const image = h("img", { src: `/pictures/${its.id}`, alt: name, width: String(width), height: String(height), decoding: "async" });
+  const image = h("img", { src: `pictures/${its.id}`, alt: name, width: String(width), height: String(height), decoding: "async" });
+  image.addEventListener("load", () => fit(image, width / height));
   const button = h("button", {
     type: "button", class: "picture", tabindex: "-1", "aria-label": t("pictureOpen", { name }), on: { click: () => acts.enlarge(its, button) },
   }, image);

@@ -3,10 +3,10 @@
 // It knows no message. The words of `trail` are encke.js's; here they are told from their beginnings, and what
 // isn't known is shown as it came. Read first: encke.d.ts, on transports.
 
-import { $, h } from "/chat-dom.js";
-import { openDialog } from "/chat-dialogs.js";
-import { keep, kept } from "/chat-kept.js";
-import { t } from "/chat-words.js";
+import { $, h } from "./chat-dom.js";
+import { openDialog } from "./chat-dialogs.js";
+import { keep, kept } from "./chat-kept.js";
+import { t } from "./chat-words.js";
 
 const TRAIL_SHOWN_MAX = 12;
 const MOMENT_MS = 300; // a link that ended sooner never was one
@@ -114,7 +114,7 @@ export class Link {
     this.panel = h("div", { class: "dialog-body way" });
     this.facts = h("dl", { class: "facts" });
     this.trail = h("ol", { class: "trail" });
-    this.panel.append(this.facts, this.chooser(), h("h3", {}, t("wayTrail")), this.trail, h("p", {}, h("a", { href: "/lab" }, t("wayLab"))));
+    this.panel.append(this.facts, this.chooser(), h("h3", {}, t("wayTrail")), this.trail, h("p", {}, h("a", { href: "lab" }, t("wayLab"))));
     openDialog(t("wayTitle"), this.panel);
     this.fill();
   }
@@ -138,10 +138,10 @@ export class Link {
     const { client } = this.session;
     const rtt = client ? client.rtt : 0;
     const state = this.state();
-    const fact = (word, value) => [h("dt", {}, t(word)), h("dd", {}, value)];
+    const fact = (word, value) => h("div", {}, h("dt", {}, t(word)), h("dd", {}, value));
     this.facts.replaceChildren(
-      ...fact("wayNow", state === "live" ? nameOf(client.transport) : t(STATES[state])),
-      ...fact("wayRtt", state === "live" && rtt ? t("wayMs", { n: Math.max(1, Math.round(rtt)) }) : t("wayUnknown")));
+      fact("wayNow", state === "live" ? nameOf(client.transport) : t(STATES[state])),
+      fact("wayRtt", state === "live" && rtt ? t("wayMs", { n: Math.max(1, Math.round(rtt)) }) : t("wayUnknown")));
     const trail = told(client.trail.filter((one) => one.why !== "not in this browser" || one.transport !== "htmlfile"));
     this.trail.replaceChildren(...(trail.length
       ? trail.map(({ words, left, times }) => h("li", { class: left ? "left" : "" }, words, times > 1 ? ` ${t("wayTimes", { n: times })}` : ""))

@@ -4,10 +4,11 @@
 // It knows no connection but through the session. Elements are found again by the key of their line, so a change
 // touches what has changed and nothing else.
 
-import { $, h, once } from "/chat-dom.js";
-import { elementOf, signatureOf } from "/chat-line.js";
-import { linesOf } from "/chat-model.js";
-import { t } from "/chat-words.js";
+import { $, h, once, onKey } from "./chat-dom.js";
+import { elementOf, signatureOf } from "./chat-line.js";
+import { linesOf } from "./chat-model.js";
+import { Mentions } from "./chat-markup.js";
+import { t } from "./chat-words.js";
 
 const NEAR_END = 80; // pixels from the end that still count as being there
 const NEAR_TOP = 400; // pixels from the top at which earlier messages are asked for
@@ -26,10 +27,11 @@ export class Log {
     this.missed = 0; // new messages below what is seen
     this.render = once(() => this.renderNow());
     this.box.addEventListener("scroll", () => this.scrolled(), { passive: true });
-    this.box.addEventListener("keydown", (event) => this.key(event));
+    onKey(this.box, (event) => this.key(event));
     this.list.addEventListener("click", (event) => this.pick(event));
     $("newest").addEventListener("click", () => this.toEnd());
     new ResizeObserver(() => { if (this.isAtEnd) this.pin(); }).observe(this.box);
+    this.list.addEventListener("resized", () => { if (this.isAtEnd) this.pin(); });
     session.on("log", (conversation) => { if (conversation === session.open) this.render(); });
     session.on("link", () => this.render());
     session.on("people", (conversation) => { if (conversation === session.open) this.render(); });
@@ -60,7 +62,7 @@ export class Log {
     for (const entry of conversation.entries) if (entry.from) names.add(entry.from);
     if (session.me) names.add(session.me);
     return {
-      conversation, names, nameCount: names.size, me: session.me, isLive: session.client && session.client.state === "live",
+      conversation, mentions: new Mentions(names), nameCount: names.size, me: session.me, isLive: session.client && session.client.state === "live",
       hueFor: (nick) => session.hueFor(nick),
     };
   }

@@ -4,10 +4,20 @@
 // both, so that what was said before a restart of the server stays above what was said after it.
 
 export const KEPT_MAX = 400; // entries of one conversation in the page; what is older is paged in again
-export const PENDING_MAX = 200; // own messages that wait to be sent
+export const PENDING_MAX = 200; // own messages that wait to be sent, in all conversations
 const TYPING_MS = 6000; // how long somebody counts as writing after the last sign of it
 const ERA = Math.pow(2, 40);
 const eras = [];
+
+let aheadMs = 0; // by how much this computer's clock is ahead of the server's
+
+/** The server has told its time. */
+export function toldTime(at) {
+  if (Number.isFinite(at)) aheadMs = Date.now() - at;
+}
+
+/** The time by the server's clock, as far as it is known: what is shown beside times that the server told. */
+export const serverNow = () => Date.now() - aheadMs;
 
 /** The place of a cursor; 0, before everything, if the server has told nothing of its epoch: anybody can make one up. */
 export function placeOf(id) {
@@ -51,7 +61,6 @@ export class Conversation {
     this.entries = []; // by place: messages, joins and leaves, gaps
     this.pending = []; // own messages that have no id yet, oldest first
     this.people = new Map(); // nick -> { away, hue }
-    this.readers = 0;
     this.unread = 0;
     this.mentions = 0;
     this.readPlace = 0; // the place up to which it was read in this page
@@ -65,7 +74,8 @@ export class Conversation {
     this.seen = new Map(); // nick -> the place up to which they have read
     this.deliveredTo = 0;
     this.draft = "";
-    this.answering = null; // the entry that the next message replies to
+    this.answeringId = ""; // of the message that the next one replies to
+    this.answering = null; // its entry, once it is here
     this.toTell = {}; // receipts that wait to be told, and the timers of that and of asking who is there
     this.timer = this.asking = 0;
     this.at = 0; // the time of the latest message
@@ -120,9 +130,11 @@ export class Conversation {
       kind: "message", id: message.id, place: placeTold(message.id), from: message.from, at: message.at,
       content: contentOf(message.data, message.encoding), data: message.data, peerId: peerId || undefined,
     };
-    const known = peerId && this.entries.find((other) => other.peerId === peerId);
+    const known = this.find(peerId || message.id);
     if (known) {
-      known.copyId = message.id;
+      // Ours, and its reply came before it: until now it had the time of this computer's clock.
+      if (peerId) known.copyId = message.id;
+      known.at = message.at;
       return null;
     }
     return this.insert(entry) ? entry : null;

@@ -3,8 +3,8 @@
 // It knows no element. A message is shown at once and waits in its conversation until the server has answered; it
 // survives a reload, and its key makes sending it twice harmless.
 
-import { tabKept, tabKeep } from "/chat-kept.js";
-import { PENDING_MAX, contentOf, placeTold } from "/chat-model.js";
+import { tabKept, tabKeep } from "./chat-kept.js";
+import { PENDING_MAX, contentOf, placeTold, serverNow } from "./chat-model.js";
 
 const TYPING_EVERY_MS = 2500;
 
@@ -13,17 +13,27 @@ const key = () => Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => 
 export class Outbound {
   constructor(session) {
     this.session = session;
-    this.typedAt = 0;
+    this.typedAt = -TYPING_EVERY_MS;
+    this.isKept = true; // what waits would survive a reload
+    addEventListener("beforeunload", (event) => { if (!this.isKept) event.preventDefault(); });
   }
 
-  /** Says something; it is shown at once, and its state with it. */
+  /** Own messages that wait, in all conversations. */
+  count() {
+    let all = 0;
+    for (const one of this.session.conversations.values()) all += one.pending.length;
+    return all;
+  }
+
+  /** Says something; it is shown at once, and its state with it. False if too much waits already: nothing was taken. */
   say(conversation, data) {
-    if (conversation.pending.length >= PENDING_MAX) return;
-    const entry = this.waiting(key(), data, Date.now());
+    if (this.count() >= PENDING_MAX) return false;
+    const entry = this.waiting(key(), data, serverNow());
     conversation.pending.push(entry);
     this.keepPending();
     this.session.emit("log", conversation);
     this.send(conversation, entry);
+    return true;
   }
 
   waiting(itsKey, data, at) {
@@ -41,6 +51,7 @@ export class Outbound {
     } catch (error) {
       entry.isFlying = false;
       if (error.code === "closed") return; // another client will send it
+      if (error.code === "queue_full") return; // when the link has worked off some, sendKept comes to it
       entry.failed = error.message || error.code;
       this.keepPending();
       session.emit("failed", conversation, entry, error);
@@ -90,7 +101,7 @@ export class Outbound {
     for (const one of session.conversations.values()) {
       for (const entry of one.pending) all.push({ to: one.key, key: entry.key, data: entry.data, at: entry.at, from: session.me });
     }
-    tabKeep("pending", all.length ? all.slice(-PENDING_MAX) : undefined);
+    this.isKept = tabKeep("pending", all.length ? all : undefined);
   }
 
   /** Sends what waits: from before a reload, or left by a client that was closed. */
@@ -120,7 +131,7 @@ export class Outbound {
 
   type(conversation) {
     const { session } = this;
-    const now = Date.now();
+    const now = performance.now();
     if (!session.me || now - this.typedAt < TYPING_EVERY_MS || session.client.state !== "live") return;
     this.typedAt = now;
     session.tell("typing", { ch: conversation.key });

@@ -1,18 +1,17 @@
-// A picture on its way: made smaller on a canvas until it fits, then sent.
+// A picture as a file: whether a clipboard or a drop means one, made smaller on a canvas until it fits, sent.
 //
-// It knows no conversation. What is drawn anew also loses what a camera wrote into it, such as where it was
-// taken. Read first: HTML, section 4.12.5 (canvas, toBlob).
+// It knows no conversation. What a camera wrote into it, such as where it was taken, the server leaves out whatever
+// way a picture comes in. Read first: HTML, sections 4.12.5 (canvas, toBlob) and 6.12 (drag and drop).
 
 const SIDE_MAX = 2048; // pixels; more is not seen on a screen
 const SIDE_MIN = 160;
 const QUALITIES = [0.86, 0.74, 0.6];
 const SHRINK = 0.75;
-const KEPT_AS_IS = /^image\/(png|gif|webp)$/; // no camera's notes in them, and a GIF may move
+const KEPT_AS_IS = /^image\/(png|gif|webp)$/; // as sharp as it was made, and it may move
 
-function problem(word, message) {
-  const error = new Error(message || word);
-  error.word = word;
-  return error;
+/** `word`: what to tell. `isPassing`: it may go well later without anybody's doing. */
+function problem(word, message, isPassing) {
+  return Object.assign(new Error(message || word), { word, isPassing: Boolean(isPassing) });
 }
 
 function aborted() {
@@ -61,19 +60,21 @@ export async function shrink(file, limit) {
   throw problem("pictureBig");
 }
 
-// XMLHttpRequest, since it alone tells how much has gone up.
-function upload(blob, name, how) {
+/** Resolves to what the server says: `id`, `width`, `height`. XMLHttpRequest, since it alone tells how much has gone up. */
+export function upload(blob, name, how) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", `/pictures?sid=${encodeURIComponent(how.sid)}&name=${encodeURIComponent(name)}`);
+    request.open("POST", `pictures?sid=${encodeURIComponent(how.sid)}&name=${encodeURIComponent(name)}`);
     request.upload.onprogress = (event) => { if (event.lengthComputable) how.told(event.loaded / event.total); };
     request.onload = () => {
       let said = {};
       try { said = JSON.parse(request.responseText); } catch (e) { /* the status says enough */ }
+      // A server that was restarted knows neither us nor our name until the link has told it.
+      const isPassing = request.status >= 500 || /^(unknown_sid|login_first|rate_limited)$/.test(said.code);
       if (request.status === 200 || request.status === 201) resolve(said);
-      else reject(problem("pictureFailed", said.detail || `HTTP ${request.status}`));
+      else reject(problem("pictureFailed", said.detail || `HTTP ${request.status}`, isPassing));
     };
-    request.onerror = () => reject(problem("pictureFailed", "network"));
+    request.onerror = () => reject(problem("pictureFailed", "network", true));
     request.onabort = () => reject(aborted());
     how.signal.addEventListener("abort", () => request.abort());
     request.setRequestHeader("Content-Type", blob.type || "application/octet-stream");
@@ -81,10 +82,26 @@ function upload(blob, name, how) {
   });
 }
 
-/** Shrinks and sends; resolves to what the server says: `id`, `width`, `height`. `told(share)` as it goes. */
-export async function sendPicture(file, how) {
-  const blob = await shrink(file, how.limit);
-  if (how.signal.aborted) throw aborted();
-  how.told(0);
-  return upload(blob, file.name || "picture", how);
+const lines = (text) => text.split(/\r?\n/).map((line) => line.trim()).filter(Boolean);
+
+// File managers name the file, or where it is; browsers add the address of a picture that was copied from a page.
+function saysOnlyFiles(data, files) {
+  const all = lines(data.getData("text/plain"));
+  if (all.length === 1 && /^(https?|data|blob):\S+$/i.test(all[0]) && /<img\b/i.test(data.getData("text/html"))) return true;
+  return all.every((line) => files.some(({ name }) => line === name || (/^(file:|\/|[a-z]:\\)/i.test(line) && endsWith(line, name))));
+}
+
+function endsWith(line, name) {
+  let path = line;
+  try { path = decodeURIComponent(line); } catch (e) { /* no address, then */ }
+  return [line, path].some((one) => /[/\\]$/.test(one.slice(0, -name.length)) && one.endsWith(name));
+}
+
+/**
+ * The files that a clipboard or a drop is about: none where it is about text. Word processors and spreadsheets put a
+ * picture of the text beside the text.
+ */
+export function filesIn(data) {
+  const files = Array.from(data && data.files || []);
+  return files.length && saysOnlyFiles(data, files) ? files : [];
 }

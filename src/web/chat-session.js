@@ -5,10 +5,10 @@
 // and an entry that somebody else wrote just now. A server that lacks a command of the chat refuses it, and the
 // page does without. Read first: encke.d.ts.
 
-import { kept, keep, keepSecret, onKept, secretOf, tabKept, tabKeep } from "/chat-kept.js";
-import { Inbound } from "/chat-inbound.js";
-import { Conversation, placeOf } from "/chat-model.js";
-import { Outbound } from "/chat-outbound.js";
+import { kept, keep, keepSecret, onKept, ownOf, secretOf, tabKept, tabKeep, withOwn } from "./chat-kept.js";
+import { Inbound } from "./chat-inbound.js";
+import { Conversation, placeOf, toldTime } from "./chat-model.js";
+import { Outbound } from "./chat-outbound.js";
 
 const PAGE = 50; // messages asked for at a time
 const PAGES_PER_ASK_MAX = 6; // of an inbox, in search of what was said with one person
@@ -56,7 +56,7 @@ export class Session {
     const nick = kept("nick");
     this.isJoining = Boolean(nick);
     for (const room of rooms) this.conversation(room);
-    await fetch("/config").then((r) => (r.ok ? r.json() : {})).then((said) => {
+    await fetch("config").then((r) => (r.ok ? r.json() : {})).then((said) => {
       this.config = Object.assign({}, DEFAULTS, said);
     }).catch(nothing);
     if (!rooms.length) for (const room of this.config.rooms.slice(0, 1)) this.conversation(room);
@@ -76,7 +76,8 @@ export class Session {
 
   connect(from) {
     this.client = window.Encke(Object.assign({
-      channels: this.rooms().map((room) => room.key), events: ["receipt"], transports: kept("transport") || this.usable(),
+      url: new URL(".", location.href).href, channels: this.rooms().map((room) => room.key), events: ["receipt"],
+      transports: kept("transport") || this.usable(),
     }, from));
     this.inbound.listen();
   }
@@ -140,7 +141,7 @@ export class Session {
 
   logout() {
     keep("nick", undefined);
-    tabKeep("sid", undefined);
+    for (const key of ["sid", "drafts", "pending", "pictures"]) tabKeep(key, undefined);
     location.reload();
   }
 
@@ -153,10 +154,20 @@ export class Session {
   conversation(name) {
     if (!this.conversations.has(name)) {
       const made = new Conversation(name);
-      made.readMark = (kept("read") || {})[this.markOf(name)];
+      const draft = ownOf(tabKept("drafts"), name) || {};
+      made.readMark = ownOf(kept("read"), this.markOf(name));
+      made.draft = String(draft.text || "");
+      made.answeringId = String(draft.re || "");
       this.conversations.set(name, made);
     }
     return this.conversations.get(name);
+  }
+
+  /** What is being written survives a reload, with what it answers. */
+  keepDraft({ key, draft, answeringId }) {
+    const all = withOwn(tabKept("drafts"), key, { text: draft, re: answeringId });
+    if (!draft && !answeringId) delete all[key];
+    tabKeep("drafts", Object.keys(all).length ? all : undefined);
   }
 
   rooms() { return Array.from(this.conversations.values()).filter((one) => !one.isPrivate); }
@@ -320,9 +331,7 @@ export class Session {
     conversation.timer = 0;
     conversation.toTell = {};
     if (read) {
-      const marks = kept("read") || {};
-      marks[this.markOf(conversation.key)] = read.id;
-      keep("read", marks);
+      keep("read", withOwn(kept("read"), this.markOf(conversation.key), read.id));
     }
     if (!this.me) return;
     const ch = conversation.isPrivate ? `@${this.me}` : conversation.key;
@@ -333,9 +342,9 @@ export class Session {
 
   // Another tab has read on.
   readElsewhere() {
-    const marks = kept("read") || {};
+    const marks = kept("read");
     for (const one of this.conversations.values()) {
-      const id = marks[this.markOf(one.key)];
+      const id = ownOf(marks, this.markOf(one.key));
       const last = one.last();
       if (placeOf(id) <= one.readTo) continue;
       one.readMark = id;
@@ -353,7 +362,6 @@ export class Session {
     const all = reply.people || (reply.users || []).map((nick) => ({ nick, away: false }));
     conversation.people = new Map(all.map((one) => [one.nick, { away: Boolean(one.away) }]));
     for (const one of all) if (Number.isInteger(one.avatar)) this.hues.set(one.nick, one.avatar);
-    conversation.readers = reply.readers || 0;
     this.emit("people", conversation);
   }
 
@@ -370,7 +378,8 @@ export class Session {
 
   async measure() {
     const { client } = this;
-    await this.tell("ping", {});
+    const reply = await this.tell("ping", {});
+    if (reply) toldTime(reply.at);
     if (client === this.client) this.emit("link");
   }
 }

@@ -2,8 +2,8 @@
 //
 // It knows no message. `acts` says what choosing something does.
 
-import { $, avatar, h, hueOf, icon, iconButton, once } from "/chat-dom.js";
-import { t } from "/chat-words.js";
+import { $, avatar, h, hueOf, icon, iconButton, once } from "./chat-dom.js";
+import { t } from "./chat-words.js";
 
 const COUNT_SHOWN_MAX = 99;
 
@@ -105,7 +105,6 @@ export class Side {
     $("people-count").textContent = people.length ? String(people.length) : "";
     const items = people.map(([nick, { away }]) => this.person(nick, away));
     this.list($("people-list"), items.length ? items : [h("li", { class: "none" }, t("nobodyHere"))]);
-    $("readers").textContent = room.isPrivate || !room.readers ? "" : t("readers", { n: room.readers });
   }
 
   person(nick, away) {

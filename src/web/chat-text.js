@@ -1,14 +1,11 @@
-// What somebody wrote, taken apart: links, mentions, code, and the rest; and put together again as text nodes.
+// What somebody wrote as elements: text nodes in elements made by hand, so that nothing of it is ever markup.
 //
-// It knows no conversation. An address becomes a link only if the URL parser agrees that it is http or https;
-// everything else stays the text it was, whatever it looks like. Read first: WHATWG URL, section 4.
+// It knows no conversation. What a text is made of is found by chat-markup.js. A link says where it goes
+// (chat-address.js) and is a direction of its own, so that what stands around it cannot turn it.
 
-import { h } from "/chat-dom.js";
+import { h } from "./chat-dom.js";
+import { Mentions, partsOf } from "./chat-markup.js";
 
-const LINK = /\bhttps?:\/\/[^\s<>"'`\u3000-\u303f\uff01-\uff5e]+/i; // stops at Chinese punctuation too
-const FENCE = /```(?:[\w+-]*\n)?([\s\S]+?)```\n?/;
-const CODE = /`([^`\n]+)`/;
-const WORD = /[\w\u00c0-\u024f\u0370-\u1fff]/;
 const BIG_MAX = 6; // so many emoji alone are shown large
 
 // \p in a regular expression is younger than the rest of the page.
@@ -25,97 +22,54 @@ export function isBig(text) {
   return Array.from(text.replace(/[\s\ufe0f\u200d]/g, "")).length - 2 * joined <= BIG_MAX;
 }
 
-// A full stop ends the sentence, not the address; a bracket belongs to it if it was opened there.
-function withoutTail(address) {
-  let end = address.length;
-  for (;;) {
-    const last = address[end - 1];
-    const opened = address.slice(0, end).split("(").length - address.slice(0, end).split(")").length;
-    if (/[.,;:!?\]}*_~]/.test(last) || (last === ")" && opened < 0)) end--;
-    else return address.slice(0, end);
-  }
-}
-
-function hrefOf(address) {
-  try {
-    const url = new URL(address);
-    return url.protocol === "http:" || url.protocol === "https:" ? url.href : null;
-  } catch (e) {
-    return null;
-  }
-}
-
-// Where one of the names stands with an @ before it, and no word right before or behind.
-function mentionIn(text, names) {
-  for (let at = text.indexOf("@"); at >= 0; at = text.indexOf("@", at + 1)) {
-    if (at > 0 && WORD.test(text[at - 1])) continue;
-    const rest = text.slice(at + 1);
-    const folded = rest.toLowerCase();
-    const name = names.find((one) => folded.startsWith(one.toLowerCase()) && !(WORD.test(rest[one.length] || " ") && WORD.test(one[one.length - 1])));
-    if (name) return { at, length: name.length + 1, name };
-  }
-  return null;
-}
-
 export function mentionsMe(text, me) {
-  return Boolean(mentionIn(text, [me]));
-}
-
-/** The parts of a text in order: `{ kind: "text" | "link" | "mention" | "code" | "block", text, … }`. */
-export function partsOf(text, names) {
-  const sorted = Array.from(names || []).filter(Boolean).sort((a, b) => b.length - a.length);
-  const finders = [
-    (rest) => { const m = FENCE.exec(rest); return m && { at: m.index, length: m[0].length, part: { kind: "block", text: m[1].replace(/\n$/, "") } }; },
-    (rest) => { const m = CODE.exec(rest); return m && { at: m.index, length: m[0].length, part: { kind: "code", text: m[1] } }; },
-    (rest) => {
-      const m = LINK.exec(rest);
-      if (!m) return null;
-      const address = withoutTail(m[0]);
-      const href = hrefOf(address);
-      const part = href ? { kind: "link", text: address, href } : { kind: "text", text: address };
-      return { at: m.index, length: address.length, part };
-    },
-    (rest) => {
-      const m = mentionIn(rest, sorted);
-      return m && { at: m.at, length: m.length, part: { kind: "mention", text: rest.slice(m.at, m.at + m.length), name: m.name } };
-    },
-  ];
-  const parts = [];
-  let rest = text;
-  while (rest) {
-    let first = null;
-    for (const find of finders) {
-      const found = find(rest);
-      if (found && found.length && (!first || found.at < first.at)) first = found;
-    }
-    if (!first) break;
-    if (first.at) parts.push({ kind: "text", text: rest.slice(0, first.at) });
-    parts.push(first.part);
-    rest = rest.slice(first.at + first.length);
-  }
-  if (rest) parts.push({ kind: "text", text: rest });
-  return parts;
+  return new Mentions([me]).isIn(text);
 }
 
 /** The nodes of a text. `me`: mentions of that name stand out. */
-export function nodesOf(text, names, me) {
-  return partsOf(text, names).map((part) => {
-    if (part.kind === "link") {
-      return h("a", { href: part.href, target: "_blank", rel: "noopener noreferrer nofollow" }, part.text);
-    }
-    if (part.kind === "mention") {
+export function nodesOf(text, mentions, me) {
+  return partsOf(text, mentions).map((part) => nodeOf(part, me));
+}
+
+const nodesIn = (parts, me) => parts.map((part) => nodeOf(part, me));
+
+function nodeOf(part, me) {
+  switch (part.kind) {
+    case "link": return h("a", { href: part.href, dir: "ltr", target: "_blank", rel: "noopener noreferrer nofollow" }, part.text);
+    case "mention": {
       const isMe = me && part.name.toLowerCase() === me.toLowerCase();
-      return h(isMe ? "mark" : "span", { class: "mention" }, part.text);
+      return h(isMe ? "mark" : "span", { class: "mention", dir: "auto" }, part.text);
     }
-    if (part.kind === "code") return h("code", { class: "code" }, part.text);
-    if (part.kind === "block") return h("code", { class: "code block", dir: "ltr" }, part.text);
-    return document.createTextNode(part.text);
-  });
+    case "code": return h("code", { class: "code", dir: "auto" }, part.text);
+    case "block": return h("pre", { class: "code block", dir: "ltr" }, h("code", {}, part.text));
+    case "bold": return h("strong", {}, ...nodesIn(part.parts, me));
+    case "italic": return h("em", {}, ...nodesIn(part.parts, me));
+    case "list": return listOf(part.items, me);
+    default: return document.createTextNode(part.text);
+  }
+}
+
+// Items that are further in lie in a list of their own, in the item above them.
+function listOf(items, me) {
+  const box = document.createDocumentFragment();
+  const lists = [];
+  const base = Math.min(...items.map((item) => item.level));
+  for (const { level, number, parts } of items) {
+    const depth = Math.min(level - base, lists.length);
+    const tag = number === undefined ? "ul" : "ol";
+    lists.length = Math.min(lists.length, depth + 1);
+    if (!lists[depth] || lists[depth].localName !== tag) {
+      lists[depth] = h(tag, { class: "list" });
+      (depth ? lists[depth - 1].lastElementChild : box).append(lists[depth]);
+    }
+    lists[depth].append(h("li", { value: number, dir: "auto" }, ...nodesIn(parts, me)));
+  }
+  return box;
 }
 
 /** The beginning of a text on one line, for quotes and announcements. */
 export function excerptOf(text, length) {
-  const line = text.replace(/\s+/g, " ").trim();
+  const line = text.slice(0, length * 8).replace(/\s+/g, " ").trim();
   const chars = Array.from(line);
   return chars.length > length ? `${chars.slice(0, length - 1).join("")}…` : line;
 }

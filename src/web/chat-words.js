@@ -5,7 +5,7 @@
 // there with a bar between them. tests/browser/words.test.mjs looks for lines that nobody says, for words that
 // no line has, and for what is put in on one side alone.
 
-import { kept, keep } from "/chat-kept.js";
+import { kept, keep } from "./chat-kept.js";
 
 export const LANGUAGES = { en: "English", zh: "中文" };
 
@@ -26,7 +26,6 @@ export const WORDS = {
   connection: ["Connection", "连接状态"],
   messages: ["Messages", "消息"],
   online: ["{n} here|{n} here", "{n} 人在线"],
-  readers: ["Open in {n} place|Open in {n} places", "共在 {n} 处打开"],
   privateWith: ["Only the two of you", "只有你们两个人"],
   you: ["you", "你"],
   away: ["away", "离开"],
@@ -61,6 +60,7 @@ export const WORDS = {
   emojiSigns: ["Signs", "符号"],
   mentionWhom: ["Whom to mention", "提到谁"],
   answeringTo: ["Answer to {name}", "回复 {name}"],
+  waitingFull: ["Not taken: {n} messages wait for the connection already. It stays in the field.|Not taken: {n} messages wait for the connection already. It stays in the field.", "未接受：已有 {n} 条消息在等待连接，内容仍保留在输入框中。"],
   tooLong: ["That is {n} characters too long.|That is {n} characters too long.", "超出了 {n} 个字符。"],
   muted: ["You are muted here for another {n} s.", "你已被禁言，还有 {n} 秒。"],
   refused: ["It was not taken: {why}", "未被接受：{why}"],
@@ -72,6 +72,7 @@ export const WORDS = {
   pictureDrop: ["Drop pictures to send them", "松开即可发送图片"],
   pictureShrink: ["Making {name} smaller…", "正在压缩 {name}…"],
   pictureSend: ["Sending {name}: {n} %", "正在发送 {name}：{n}%"],
+  pictureWaits: ["{name} waits for the connection", "{name} 正在等待连接"],
   pictureBad: ["{name} can’t be shown as a picture.", "{name} 无法作为图片显示。"],
   pictureBig: ["{name} doesn’t get small enough.", "{name} 无法压缩到允许的大小。"],
   pictureFailed: ["{name} did not arrive: {why}", "{name} 发送失败：{why}"],
@@ -174,8 +175,10 @@ export const WORDS = {
   keySend: ["Send", "发送"],
   keyLine: ["New line", "换行"],
   keyMention: ["Mention somebody", "提到某人"],
+  keyEmoji: ["Emoji by name", "按名称输入表情"],
+  keyMessages: ["From message to message", "在消息之间移动"],
   keyRooms: ["Next or last conversation", "上一个或下一个对话"],
-  keyUnread: ["Next unread conversation", "下一个未读对话"],
+  keyUnread: ["Next or last unread conversation", "上一个或下一个未读对话"],
   keyFind: ["Find or make a room", "查找或新建聊天室"],
   keyWrite: ["To the message field", "跳到输入框"],
   keyEscape: ["Close, or to the newest message", "关闭，或回到最新消息"],
@@ -196,7 +199,7 @@ const spoken = choose();
 
 function choose() {
   const asked = new URLSearchParams(location.search).get("lang") || kept("language");
-  if (LANGUAGES[asked]) return asked;
+  if (Object.keys(LANGUAGES).indexOf(asked) >= 0) return asked;
   return /^zh\b/i.test(navigator.language || "") ? "zh" : "en";
 }
 

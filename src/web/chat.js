@@ -11,24 +11,25 @@
 // The parts hear of changes from the session and say what people do to it; they don't know each other. Read
 // first: encke.d.ts, and docs on what is seen on the wire.
 
-import { Compose } from "/chat-compose.js";
-import { enlarge, findPerson, findRoom, isDialogOpen, removeSure, settings, shortcuts } from "/chat-dialogs.js";
-import { $, drawIcons, h } from "/chat-dom.js";
-import { keep, kept } from "/chat-kept.js";
-import { wordsOf } from "/chat-line.js";
-import { Link } from "/chat-link.js";
-import { Log } from "/chat-log.js";
-import { Session } from "/chat-session.js";
-import { Side } from "/chat-side.js";
-import { label, t } from "/chat-words.js";
+import { Compose } from "./chat-compose.js";
+import { enlarge, findPerson, findRoom, isDialogOpen, removeSure, settings, shortcuts } from "./chat-dialogs.js";
+import { $, drawIcons, h, onKey } from "./chat-dom.js";
+import { keep, kept } from "./chat-kept.js";
+import { wordsOf } from "./chat-line.js";
+import { Link } from "./chat-link.js";
+import { Log } from "./chat-log.js";
+import { Session } from "./chat-session.js";
+import { Side } from "./chat-side.js";
+import { label, t } from "./chat-words.js";
 
 const IDLE_MS = 5 * 60000; // without a sign of life: away
 const HIDDEN_MS = 60000; // in the background: away
 const SIGN_EVERY_MS = 10000;
 const NOTICE_MS = 6000;
 const LIVE_MS = 700; // announcements closer together than that are one
-const NARROW = matchMedia("(max-width: 859px)");
-const MIDDLE = matchMedia("(max-width: 1159px)");
+const NARROW = matchMedia("(max-width: 53.69em)"); // as in chat.css
+const MIDDLE = matchMedia("(max-width: 72.44em)");
+const HAS_MOUSE = matchMedia("(hover: hover)").matches; // a focus opens no keyboard on the screen
 
 const session = new Session();
 let compose = null;
@@ -57,7 +58,7 @@ function open(key, isBack) {
   const address = addressOf(session.open);
   if (!isBack && address !== location.href) history.pushState({ key }, "", address);
   drawers(false);
-  if (matchMedia("(hover: hover)").matches) compose.focus();
+  if (HAS_MOUSE) compose.focus();
 }
 
 addEventListener("popstate", () => {
@@ -73,9 +74,9 @@ session.on("open", (conversation) => {
   document.body.dataset.kind = isRoom ? "room" : "private";
   $("title").textContent = conversation.name;
   $("title").dir = "auto";
-  $("share").hidden = !isRoom;
+  $("share").hidden = $("share-narrow").hidden = !isRoom;
   $("empty").replaceChildren(
-    h("img", { src: "/logo.svg", width: "72", height: "72", alt: "" }),
+    h("img", { src: "logo.svg", width: "72", height: "72", alt: "" }),
     h("h2", {}, isRoom ? t("emptyRoom") : t("emptyPrivate", { name: conversation.name })),
     h("p", {}, t(isRoom ? "emptyRoomHint" : "emptyPrivateHint", { name: conversation.name })));
   log.open(conversation);
@@ -103,7 +104,7 @@ function title() {
 
 function writing() {
   const conversation = session.open;
-  const names = conversation ? conversation.writing(Date.now()) : [];
+  const names = conversation ? conversation.writing(performance.now()) : [];
   const words = !names.length ? "" : names.length === 1 ? t("typing", { names: names[0] })
     : names.length < 4 ? t("typingMany", { names: names.join(", ") }) : t("typingCrowd");
   if ($("typing").textContent !== words) $("typing").replaceChildren(...(words ? [h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i")), words] : []));
@@ -122,12 +123,15 @@ session.on("typing", (conversation) => { if (conversation === session.open) writ
 function entrance() {
   const isIn = session.me !== null;
   const changed = $("compose").hidden === isIn;
+  const hadFocus = $("join").contains(document.activeElement);
+  const wasAsked = !$("join").hidden;
   $("join").hidden = isIn || session.isJoining;
+  if (HAS_MOUSE && !wasAsked && !$("join").hidden && !isDialogOpen()) $("nick").focus();
   $("compose").hidden = !isIn;
   document.body.dataset.entered = String(isIn);
   if (changed && isIn) {
     compose.grow();
-    if (matchMedia("(hover: hover)").matches) compose.focus();
+    if (HAS_MOUSE || hadFocus || document.activeElement === document.body) compose.focus();
     const { to } = addressed();
     if (to && to !== session.me) open(`@${to}`, true);
   }
@@ -273,10 +277,11 @@ async function share() {
 }
 
 $("share").addEventListener("click", share);
+$("share-narrow").addEventListener("click", share);
 $("room-add").addEventListener("click", find);
 $("private-add").addEventListener("click", () => findPerson(session, write));
 $("me").addEventListener("click", () => settings(session, {
-  hue: (hue) => { keep("hue", hue); session.login(session.me, hue); },
+  hue: (hue) => { keep("hue", hue); session.login(session.me, hue).catch((error) => notice(t("refused", { why: error.message }))); },
   connection: () => link.open(),
   logout: () => session.logout(),
 }));
@@ -299,15 +304,15 @@ function step(by, isUnread) {
   return undefined;
 }
 
-addEventListener("keydown", (event) => {
-  if (isDialogOpen() || event.isComposing) return;
+onKey(window, (event) => {
+  if (isDialogOpen()) return;
   const isWriting = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
   const command = event.ctrlKey || event.metaKey;
   if (command && event.key.toLowerCase() === "k") find();
   else if (event.altKey && (event.key === "ArrowDown" || event.key === "ArrowUp")) step(event.key === "ArrowDown" ? 1 : -1, event.shiftKey);
   else if (event.key === "Escape" && $("app").dataset.drawer) drawers(false);
   else if (event.key === "Escape") { log.toEnd(); compose.focus(); }
-  else if (!isWriting && !command && event.key === "?") shortcuts();
+  else if ((command && event.key === "/") || (!isWriting && !command && event.key === "?")) shortcuts();
   else if (!isWriting && !command && event.key === "/") compose.focus();
   else return;
   event.preventDefault();
@@ -331,6 +336,6 @@ new Side(session, { open, leave, write, mention: (nick) => { drawers(false); com
 
 const { rooms } = addressed();
 const remembered = rooms.concat(kept("rooms") || []).filter((room, n, all) => room[0] !== "@" && all.indexOf(room) === n);
-entrance();
 session.start(remembered).catch((error) => notice(String(error)));
+entrance();
 session.on("open", () => { if (!addressed().to && !addressed().rooms.length) history.replaceState({}, "", addressOf(session.open)); });

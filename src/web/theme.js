@@ -2,7 +2,8 @@
 //
 // It knows nothing of either. A person's choice is kept in the browser (`encke.theme`: light, dark, or nothing
 // for whatever the system says) and stands on the root element as `data-theme`; theme.css does the rest. As a
-// plain script in the head it runs before anything is drawn, so no page flashes white at night.
+// plain script in the head it runs before anything is drawn, so no page flashes white at night. A store that
+// refuses, forbidden or full, is one that keeps nothing: the choice counts for as long as the page lives.
 (function () {
   "use strict";
 
@@ -10,14 +11,16 @@
   var BARS = { light: "#f5f7f5", dark: "#0d1416" }; // --paper, for the bar of a phone's browser
   var system = matchMedia("(prefers-color-scheme: dark)");
 
-  // A browser that keeps nothing for pages throws at the mention of the store.
+  var refused; // the choice that the store did not take
+
   function chosen() {
+    if (refused !== undefined) return refused;
     try { return localStorage.getItem(KEY) || ""; } catch (e) { return ""; }
   }
 
   function apply() {
     var choice = chosen();
-    var theme = BARS[choice] ? choice : system.matches ? "dark" : "light";
+    var theme = choice === "light" || choice === "dark" ? choice : system.matches ? "dark" : "light";
     var bar = document.querySelector("meta[name=theme-color]");
     document.documentElement.setAttribute("data-theme", theme);
     if (bar) bar.setAttribute("content", BARS[theme]);
@@ -29,15 +32,15 @@
     try {
       if (choice) localStorage.setItem(KEY, choice);
       else localStorage.removeItem(KEY);
+      refused = undefined;
     } catch (e) {
-      document.documentElement.setAttribute("data-theme", choice || "light");
-      return choice;
+      refused = choice;
     }
     apply();
     return choice;
   };
 
   if (system.addEventListener) system.addEventListener("change", apply);
-  addEventListener("storage", function (event) { if (event.key === KEY) apply(); });
+  addEventListener("storage", function (event) { if (event.key === KEY) { refused = undefined; apply(); } });
   apply();
 })();

@@ -170,7 +170,7 @@ function look() {
     if (/^(iframe|object|embed|base|marquee|xss|math|video|audio|isindex|template|frame)$/i.test(one.tagName)) {
       found.push(`<${one.tagName}>`);
     }
-    if (/^script$/i.test(one.tagName) && !/^\/[\w.-]+\.m?js$/.test(one.getAttribute("src") || "")) found.push("a script");
+    if (/^script$/i.test(one.tagName) && !/^[\w.-]+\.m?js$/.test(one.getAttribute("src") || "")) found.push("a script");
   }
   for (const { protocol, href } of document.querySelectorAll("a[href]")) {
     if (!/^(https?|mailto):$/.test(protocol)) found.push(`a link to ${href}`);
