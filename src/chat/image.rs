@@ -91,6 +91,8 @@ fn jpeg(bytes: &[u8]) -> Option<Size> {
             // SOF: of every process, but for the three of these numbers that mean something else.
             0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
                 let side = |at| bytes_at(bytes, at).map(u16::from_be_bytes).map(u32::from);
+                // As long as what is read of it: its length, the precision, the sides, the components.
+                (u16::from_be_bytes(bytes_at(bytes, at + 2)?) >= 8).then_some(())?;
                 return Some((side(at + 7)?, side(at + 5)?));
             }
             // A scan, the end or another beginning, and no frame was announced.
@@ -109,20 +111,22 @@ fn webp(bytes: &[u8]) -> Option<Size> {
         let [low, middle, high] = bytes_at(bytes, at)?;
         Some(u32::from_le_bytes([low, middle, high, 0]) + 1)
     };
+    // The chunk's own length must cover what is read of it.
+    let length = u32::from_le_bytes(bytes_at(bytes, 16)?);
     match bytes.get(12..16)? {
         // Lossy: a key frame's start code, then two times fourteen bits and two of scaling.
-        b"VP8 " => {
+        b"VP8 " if length >= 10 => {
             (bytes.get(23..26)? == b"\x9d\x01\x2a").then_some(())?;
             let side = |at| bytes_at(bytes, at).map(u16::from_le_bytes).map(|side| u32::from(side & 0x3fff));
             Some((side(26)?, side(28)?))
         }
         // Lossless: two times fourteen bits, each one less than it means.
-        b"VP8L" => {
+        b"VP8L" if length >= 5 => {
             (*bytes.get(20)? == 0x2f).then_some(())?;
             let bits = u32::from_le_bytes(bytes_at(bytes, 21)?);
             Some(((bits & 0x3fff) + 1, ((bits >> 14) & 0x3fff) + 1))
         }
-        b"VP8X" => Some((minus_one(24)?, minus_one(27)?)),
+        b"VP8X" if length >= 10 => Some((minus_one(24)?, minus_one(27)?)),
         _ => None,
     }
 }
@@ -201,6 +205,11 @@ mod tests {
             b"\xff\xd8\xff\xd9\xff\xc0\0\x11\x08\0\x03\x01\x02".to_vec(),
             b"\xff\xd8\xff\xe0\0\x01\xff\xc0\0\x11\x08\0\x03\x01\x02".to_vec(),
             b"\xff\xd8\xff\xe0\0\x03a\0\xff\xc0\0\x11\x08\0\x03\x01\x02".to_vec(),
+            // Heads that are shorter than what would be read of them.
+            b"RIFF\x40\0\0\0WEBPVP8X\x09\0\0\0\x10\0\0\0\x01\x01\0\x02\0\0".to_vec(),
+            b"RIFF\x40\0\0\0WEBPVP8L\x04\0\0\0\x2f\x01\x81\x00\x00\0".to_vec(),
+            b"RIFF\x40\0\0\0WEBPVP8 \x09\0\0\0\x30\x01\0\x9d\x01\x2a\x02\x01\x03\0".to_vec(),
+            b"\xff\xd8\xff\xc0\0\x07\x08\0\x03\x01\x02\x03".to_vec(),
             // The height comes after the scan (DNL); nobody writes that.
             b"\xff\xd8\xff\xc0\0\x11\x08\0\0\x01\x02".to_vec(),
         ] {

@@ -24,6 +24,7 @@ export class Tray {
     this.box = $("waiting");
     session.on("link", () => { if (this.isLive()) this.sendWaiting(); });
     session.on("me", () => { if (session.me) this.restore(); });
+    this.isRestored = false; // once for the page, whatever name is taken later
     this.isKept = true; // what waits would survive a reload
     addEventListener("beforeunload", (event) => { if (!this.isKept) event.preventDefault(); });
   }

@@ -200,16 +200,16 @@ session.on("said", (conversation, entry) => {
 
 // ---- coming and going ----
 
-let signedAt = Date.now();
+let signedAt = performance.now(); // a clock that is set back is no sign of life
 let isAway = false;
 
 // Any tab of this browser that is in use keeps its person from being away.
 function sign() {
-  const now = Date.now();
+  const now = performance.now();
   if (isAway) setAway(false);
   if (now - signedAt < SIGN_EVERY_MS) return;
   signedAt = now;
-  keep("active", now);
+  keep("active", Date.now());
 }
 
 function setAway(away) {
@@ -219,7 +219,8 @@ function setAway(away) {
 }
 
 setInterval(() => {
-  const idle = Date.now() - Math.max(signedAt, kept("active") || 0);
+  const elsewhere = Date.now() - (kept("active") || 0);
+  const idle = Math.min(performance.now() - signedAt, elsewhere >= 0 ? elsewhere : Infinity);
   if (idle > (document.hidden ? HIDDEN_MS : IDLE_MS)) setAway(true);
 }, SIGN_EVERY_MS);
 for (const type of ["pointermove", "pointerdown", "keydown", "wheel", "touchstart"]) addEventListener(type, sign, { passive: true });

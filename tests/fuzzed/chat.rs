@@ -217,13 +217,14 @@ fn plain(bytes: &[u8]) -> Option<Image> {
         (Kind::Gif, number(6, 2, false)?, number(8, 2, false)?)
     } else if is(0, b"\xff\xd8\xff") {
         let frame = frame_of(bytes)?;
+        (number(frame + 2, 2, true)? >= 8).then_some(())?;
         (Kind::Jpeg, number(frame + 7, 2, true)?, number(frame + 5, 2, true)?)
-    } else if is(0, b"RIFF") && is(8, b"WEBPVP8 ") && is(23, b"\x9d\x01\x2a") {
+    } else if is(0, b"RIFF") && is(8, b"WEBPVP8 ") && is(23, b"\x9d\x01\x2a") && number(16, 4, false)? >= 10 {
         (Kind::Webp, number(26, 2, false)? & 0x3fff, number(28, 2, false)? & 0x3fff)
-    } else if is(0, b"RIFF") && is(8, b"WEBPVP8L") && is(20, b"\x2f") {
+    } else if is(0, b"RIFF") && is(8, b"WEBPVP8L") && is(20, b"\x2f") && number(16, 4, false)? >= 5 {
         let bits = number(21, 4, false)?;
         (Kind::Webp, bits % (1 << 14) + 1, (bits >> 14) % (1 << 14) + 1)
-    } else if is(0, b"RIFF") && is(8, b"WEBPVP8X") {
+    } else if is(0, b"RIFF") && is(8, b"WEBPVP8X") && number(16, 4, false)? >= 10 {
         (Kind::Webp, number(24, 3, false)? + 1, number(27, 3, false)? + 1)
     } else {
         return None;
