@@ -117,14 +117,17 @@ function nameElement(from, name, hue, acts) {
 
 function bubble(entry, view, acts, isMine) {
   const { content } = entry;
+  const state = isMine && !content.deleted ? stateElement(entry, view) : null;
+  const said = words(content, view);
+  // What stands beside the last line needs room behind the text: see chat-log.css.
+  if (said) said.dataset.room = `${clock(entry.at)}${state ? ` ${state.textContent}` : ""}`;
   const isLarge = content.text !== undefined && !content.picture && !content.re && isBig(content.text);
   const classes = ["bubble", isLarge && "big", content.picture && "with-picture", content.re && "with-quote", content.deleted && "deleted", content.json !== undefined && "with-json"];
   const wide = content.picture ? { "--wide": `${shownSize(content.picture).width}px` } : undefined;
   return h("div", { class: classes.filter(Boolean).join(" "), vars: wide },
     content.re ? quote(content.re, view, acts) : null,
     content.picture ? picture(content.picture, acts) : null,
-    h("div", { class: "flow", dir: "auto" }, words(content, view),
-      h("span", { class: "meta" }, timeElement(entry), isMine && !content.deleted ? stateElement(entry, view) : null)));
+    h("div", { class: "flow", dir: "auto" }, said, h("span", { class: "meta" }, timeElement(entry), state)));
 }
 
 function words(content, view) {
