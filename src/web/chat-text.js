@@ -31,21 +31,42 @@ export function nodesOf(text, mentions, me) {
   return partsOf(text, mentions).map((part) => nodeOf(part, me));
 }
 
+// A word of so many letters may be broken there: WebKit takes half a minute to break one of 60,000 by itself. Not in
+// scripts that need no space to break a line.
+const LONG_WORD = /[^\s\u2e80-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff00-\uffef]{256}/g;
+
+function textIn(text) {
+  const nodes = [];
+  let at = 0;
+  LONG_WORD.lastIndex = 0;
+  for (let found = LONG_WORD.exec(text); found; found = LONG_WORD.exec(text)) {
+    const isHalf = /[\ud800-\udbff]/.test(text[LONG_WORD.lastIndex - 1]); // a character of two parts stays whole
+    const end = LONG_WORD.lastIndex + (isHalf ? 1 : 0);
+    nodes.push(text.slice(at, end), h("wbr"));
+    at = LONG_WORD.lastIndex = end;
+  }
+  return nodes.concat(text.slice(at));
+}
+
 const nodesIn = (parts, me) => parts.map((part) => nodeOf(part, me));
 
 function nodeOf(part, me) {
   switch (part.kind) {
-    case "link": return h("a", { href: part.href, dir: "ltr", target: "_blank", rel: "noopener noreferrer nofollow" }, part.text);
+    case "link": return h("a", { href: part.href, dir: "ltr", target: "_blank", rel: "noopener noreferrer nofollow" }, ...textIn(part.text));
     case "mention": {
       const isMe = me && part.name.toLowerCase() === me.toLowerCase();
       return h(isMe ? "mark" : "span", { class: "mention", dir: "auto" }, part.text);
     }
-    case "code": return h("code", { class: "code", dir: "auto" }, part.text);
-    case "block": return h("pre", { class: "code block", dir: "ltr" }, h("code", {}, part.text));
+    case "code": return h("code", { class: "code", dir: "auto" }, ...textIn(part.text));
+    case "block": return h("pre", { class: "code block", dir: "ltr" }, h("code", {}, ...textIn(part.text)));
     case "bold": return h("strong", {}, ...nodesIn(part.parts, me));
     case "italic": return h("em", {}, ...nodesIn(part.parts, me));
     case "list": return listOf(part.items, me);
-    default: return document.createTextNode(part.text);
+    default: {
+      const nodes = document.createDocumentFragment();
+      nodes.append(...textIn(part.text));
+      return nodes;
+    }
   }
 }
 

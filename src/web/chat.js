@@ -3,8 +3,8 @@
 //
 //   chat-session  who we are, the conversations      chat-inbound, chat-outbound: what comes, what goes; encke.js
 //   chat-model    one conversation as data, and the lines it makes
-//   chat-log      the lines on the screen          chat-line, chat-text: one line
-//   chat-compose  writing                          chat-picture, chat-emoji
+//   chat-log      the lines on the screen          chat-line: one line; chat-text, chat-markup, chat-address: its text
+//   chat-compose  writing                          chat-suggest: what is offered; chat-tray, chat-picture; chat-emoji
 //   chat-side     the lists at the sides           chat-link, chat-dialogs: windows
 //   chat-words    every word in two languages      chat-dom, chat-kept: elements, storage
 //
