@@ -462,6 +462,11 @@ pub const MEMORY_ABSENT_MIN: usize = 128;
 /// Subscriptions of one reader that are weighed; of one with more, some that stand for all.
 pub const MEMORY_WEIGHED_MAX: usize = 16;
 
+/// Bytes from which on a block of the heap is mapped by itself, and given back to the kernel when it is
+/// freed: less than the bodies and histories that come and go, and more than most messages, which would pay
+/// for it. With 64 KiB and with 32 KiB the holes still came to more than a quarter of the budget.
+pub const MAPPED_BYTES_MIN: usize = 16 * 1024;
+
 /// Milliseconds between two fruitless searches for what to give up, unless that much was charged in between.
 pub const MEMORY_SEARCH_MS: u64 = 1_000;
 

@@ -12,6 +12,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use common::Client;
 use common::client::{UPGRADE, frame};
@@ -208,11 +209,12 @@ fn leave_picture(address: SocketAddr, number: usize) -> Option<TcpStream> {
     (client.post(&format!("/pictures?sid={sid}"), gif(PICTURE, 0)).status == 200).then_some(client.stream)
 }
 
+/// Each test here needs half of the descriptors that a process may have.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// Ten thousand hostile clients of these kinds, one after the other and all at once, while one reads who
 /// behaves and others come and go.
 fn storm(kinds: &[Hostile]) {
-    // Each needs half of the descriptors that a process may have.
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let program = Program::start(&["--memory", "64M", "--grace", "5", "--log", "error"]);
     let address = program.address;
@@ -306,6 +308,164 @@ fn ten_thousand_hostile_readers_stay_within_the_budget() {
 #[test]
 fn what_outlives_a_connection_is_given_up_too() {
     storm(&[Common, Common, Common, Subscriptions, Common, Common, Sids, Common, Channels, Pictures]);
+}
+
+/// A sequence of numbers that one seed gives (xorshift64*).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % bound
+    }
+}
+
+/// What the attackers of one phase do. Each phase takes what memory there is in pieces of other sizes than
+/// the one before it, so that what an allocator was given back doesn't fit what is asked for next.
+#[derive(Clone, Copy, Debug)]
+enum Wave {
+    /// Bodies of up to a megabyte that grow in pieces and never end.
+    Bodies,
+    /// Messages of all lengths.
+    Messages,
+    /// Readers that begin with all that there is and take none of it.
+    Stopped,
+    /// Readers of many channels that nobody else reads.
+    Subscribers,
+    /// WebSocket messages that grow in fragments and never end.
+    Fragments,
+    /// Requests whose heads don't end.
+    Heads,
+}
+
+const WAVES: [Wave; 6] =
+    [Wave::Bodies, Wave::Messages, Wave::Stopped, Wave::Subscribers, Wave::Fragments, Wave::Heads];
+
+impl Wave {
+    /// What one attacker says, in order. The server has taken what the kernel has taken.
+    fn words(self, number: usize, dice: &mut Dice) -> Vec<Vec<u8>> {
+        let host = "Host: encke.localhost\r\n";
+        let mut pieces =
+            |most: usize| -> Vec<usize> { (0..1 + dice.below(16)).map(|_| 1 + dice.below(most)).collect() };
+        match self {
+            Wave::Bodies => {
+                let head = format!("POST /publish/x HTTP/1.1\r\n{host}Content-Length: 1000000\r\n\r\n");
+                let bodies = pieces(60_000).into_iter().map(|bytes| vec![b'1'; bytes]);
+                std::iter::once(head.into_bytes()).chain(bodies).collect()
+            }
+            Wave::Fragments => {
+                let head = format!("GET /ws?ch=f HTTP/1.1\r\n{host}{UPGRADE}\r\n").into_bytes();
+                let sizes = pieces(8_000);
+                let fragments =
+                    sizes.iter().enumerate().map(|(at, bytes)| frame(u8::from(at == 0), vec![b'1'; *bytes]));
+                std::iter::once(head).chain(fragments).collect()
+            }
+            Wave::Heads => {
+                let line = format!("GET /{number} HTTP/1.1\r\n{host}Cookie: ");
+                let rest = pieces(1_000).into_iter().map(|bytes| vec![b'x'; bytes]);
+                std::iter::once(line.into_bytes()).chain(rest).collect()
+            }
+            Wave::Stopped => {
+                let channels: String = (0..4).map(|_| format!("ch=w{}&", dice.below(40))).collect();
+                vec![format!("GET /stream?{channels}last=1000 HTTP/1.1\r\n{host}\r\n").into_bytes()]
+            }
+            Wave::Subscribers => {
+                let count = 1 + dice.below(encke::limits::SUBSCRIPTIONS_MAX);
+                let length = 1 + dice.below(60);
+                let channels: Vec<String> =
+                    (0..count).map(|at| format!("ch={}{number}.{at}", "s".repeat(length))).collect();
+                vec![format!("GET /ws?{} HTTP/1.1\r\n{host}{UPGRADE}\r\n", channels.join("&")).into_bytes()]
+            }
+            Wave::Messages => Vec::new(),
+        }
+    }
+
+    /// Lets its attackers loose, some at a time, each with one piece of what it says in turn.
+    fn run(self, program: &Program, dice: &mut Dice) -> Vec<TcpStream> {
+        use socket2::{Domain, Socket, Type};
+        let mut line = None;
+        if let Wave::Messages = self {
+            for _ in 0..300 + dice.below(1_500) {
+                let most = [300, 3_000, 60_000][dice.below(3)];
+                let (channel, bytes) = (dice.below(40), 1 + dice.below(most));
+                let head = format!(
+                    "POST /publish/w{channel} HTTP/1.1\r\nHost: encke.localhost\r\nContent-Length: {bytes}\r\n\r\n"
+                );
+                ask(&mut line, program.address, &[head.into_bytes(), vec![b'1'; bytes]].concat());
+            }
+            return Vec::new();
+        }
+        let count = match self {
+            Wave::Bodies => 100 + dice.below(150),
+            _ => 300 + dice.below(900),
+        };
+        let mut crowd = Vec::new();
+        for number in 0..count {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            socket.set_recv_buffer_size(2048).expect("it is not open yet");
+            if socket.connect(&program.address.into()).is_ok() {
+                let stream = TcpStream::from(socket);
+                stream.set_nonblocking(true).expect("a socket can wait or not");
+                crowd.push((stream, self.words(number, dice)));
+            }
+        }
+        let most = crowd.iter().map(|(_, words)| words.len()).max().unwrap_or(0);
+        for at in 0..most {
+            for (stream, words) in &mut crowd {
+                // What the kernel doesn't take now is never sent.
+                let _ = words.get(at).map(|piece| stream.write(piece));
+            }
+            // By then the server has read what was sent before.
+            ask(&mut line, program.address, b"GET /healthz HTTP/1.1\r\nHost: encke.localhost\r\n\r\n");
+        }
+        crowd.into_iter().map(|(stream, _)| stream).collect()
+    }
+}
+
+/// A request and its answer. Where there is no memory for it, or for the connection, the server may end the
+/// connection in any way; the next request then goes over another one.
+fn ask(line: &mut Option<TcpStream>, address: SocketAddr, request: &[u8]) {
+    let stream = line.get_or_insert_with(|| {
+        let stream = TcpStream::connect(address).expect("the server listens");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+        stream
+    });
+    let mut answer = [0; 4096];
+    let is_well = stream.write_all(request).is_ok()
+        && stream.read(&mut answer).is_ok_and(|count| answer[..count].starts_with(b"HTTP/1.1 200"));
+    if !is_well {
+        *line = None;
+    }
+}
+
+/// Attackers in turns, by one seed: every phase leaves holes where the next one's pieces don't fit.
+#[test]
+fn phases_in_turns_stay_within_the_budget() {
+    let seed = std::env::var("ENCKE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0x0e5c_4e11);
+    let phases = std::env::var("ENCKE_PHASES").ok().and_then(|text| text.parse().ok()).unwrap_or(80);
+    let mut dice = Dice(seed);
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let program = Program::start(&["--memory", "64M", "--grace", "2", "--log", "error"]);
+    let mut crowds: Vec<Vec<TcpStream>> = Vec::new();
+    for phase in 0..phases {
+        let wave = WAVES[dice.below(WAVES.len())];
+        crowds.push(wave.run(&program, &mut dice));
+        while crowds.len() > 4 || (!crowds.is_empty() && dice.below(3) == 0) {
+            crowds.swap_remove(dice.below(crowds.len()));
+        }
+        let most = program.most_resident();
+        println!("{phase} {wave:?}: {} KiB resident at most", most / 1024);
+        assert!(
+            most <= BUDGET + SLACK,
+            "{} KiB resident in phase {phase} ({wave:?}) of seed {seed}, and {} promised",
+            most / 1024,
+            (BUDGET + SLACK) / 1024
+        );
+    }
+    let ended = program.metric("encke_memory_ended_total") + program.metric("encke_memory_refused_total");
+    assert!(ended > 0, "the budget was never spent");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 
 mod args;
 mod descriptors;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod heap;
 mod logging;
 
 use std::io::{self, Write};
@@ -59,6 +61,8 @@ pub fn run() -> u8 {
         }
     };
     logging::start(args.log);
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    heap::fix();
     let address = args.address;
     match serve(address, args.config, Box::new(Chat::with(args.chat))) {
         Ok(()) => 0,
