@@ -51,7 +51,9 @@ pub struct Params<'t> {
 
 impl<'t> Params<'t> {
     /// Reads the query, and `Last-Event-ID`, which wins over `since`: a browser that reconnects by itself
-    /// repeats the query it first came with. Parameters that are not ours are left alone.
+    /// repeats the query it first came with. A polyfill does that too, and puts `Last-Event-ID` into the query,
+    /// since it can't set the field from every origin; the field wins over that. Parameters that are not ours
+    /// are left alone.
     ///
     /// # Errors
     /// A value that is not of its form, with a sentence that says which form that is. Numbers beyond the
@@ -67,7 +69,7 @@ impl<'t> Params<'t> {
             pad: 0,
             callback: Cow::Borrowed(CALLBACK_DEFAULT),
         };
-        let mut since = None;
+        let (mut since, mut resumed) = (None, None);
         for pair in target.query() {
             let (name, value) = pair.map_err(|error| {
                 Refusal::new(400, "bad_query", format!("The query is not percent-encoded UTF-8: {error}."))
@@ -96,14 +98,16 @@ impl<'t> Params<'t> {
                     }
                     params.callback = value;
                 }
+                name if is_last_event_id(name) => resumed = remembered(value.as_bytes()).or(resumed),
                 _ => {}
             }
         }
         if let Some(since) = since {
             params.position = Position::After(since);
         }
-        if let Some(last) = last_event_id(head) {
-            params.position = last;
+        let field = head.header("last-event-id").and_then(remembered);
+        if let Some(position) = field.or(resumed) {
+            params.position = position;
         }
         Ok(params)
     }
@@ -116,10 +120,23 @@ impl<'t> Params<'t> {
     }
 }
 
+/// Whether a parameter is `Last-Event-ID`, in whatever spelling: `lastEventId` (Yaffle's polyfill),
+/// `evs_last_event_id` (amvtek's), `Last-Event-ID` (Mercure), `last_event_id` and others.
+fn is_last_event_id(name: &str) -> bool {
+    let name = name.strip_prefix("evs_").unwrap_or(name);
+    let letters = name.bytes().filter(|byte| !matches!(byte, b'-' | b'_'));
+    letters.map(|byte| byte.to_ascii_lowercase()).eq(LAST_EVENT_ID.bytes())
+}
+
+/// `Last-Event-ID` in lower case, without what parts its words.
+const LAST_EVENT_ID: &str = "lasteventid";
+
 /// What a browser remembered. It can't be told that it remembers wrong, and refusing it would end its
 /// `EventSource` for good, so garbage means: something is missing, and that is what it will be told.
-fn last_event_id(head: &Head<'_>) -> Option<Position> {
-    let value = head.header("last-event-id").filter(|value| !value.is_empty())?;
+fn remembered(value: &[u8]) -> Option<Position> {
+    if value.is_empty() {
+        return None;
+    }
     let cursor = std::str::from_utf8(value).ok().and_then(Cursor::parse);
     Some(cursor.map_or(Position::Lost, Position::After))
 }
@@ -172,6 +189,43 @@ mod tests {
         assert_eq!(parse("since=1234abcd-7&last=3", "").unwrap().position, cursor(7));
         let fields = "Last-Event-ID: 1234abcd-9\r\n";
         assert_eq!(parse("since=1234abcd-7", fields).unwrap().position, cursor(9));
+    }
+
+    #[test]
+    fn last_event_id_in_the_query_is_taken_in_every_spelling() {
+        let cursor = |seq| Position::After(Cursor { epoch: 0x1234_abcd, seq });
+        for name in [
+            "lastEventId",
+            "lasteventid",
+            "LastEventID",
+            "last-event-id",
+            "Last-Event-ID",
+            "Last-Event-Id",
+            "last_event_id",
+            "LAST_EVENT_ID",
+            "evs_last_event_id",
+            "Last%2DEvent%2DID",
+        ] {
+            // The polyfill repeats what the page asked for at first, so this wins over it.
+            let resumed = format!("since=1234abcd-7&last=3&{name}=1234abcd-9");
+            assert_eq!(parse(&resumed, "").unwrap().position, cursor(9), "{name}");
+            let swapped = format!("{name}=1234abcd-9&since=1234abcd-7");
+            assert_eq!(parse(&swapped, "").unwrap().position, cursor(9), "{name}");
+            let again = format!("{name}=1234abcd-9&{name}=1234abcd-11&{name}=");
+            assert_eq!(parse(&again, "").unwrap().position, cursor(11), "the page's URL had one already");
+            assert_eq!(parse(&format!("{name}="), "").unwrap().position, Position::Now, "{name}");
+            assert_eq!(parse(&format!("{name}=x"), "").unwrap().position, Position::Lost, "{name}");
+        }
+        let fields = "Last-Event-ID: 1234abcd-12\r\n";
+        assert_eq!(
+            parse("lastEventId=1234abcd-9", fields).unwrap().position,
+            cursor(12),
+            "the field is newer"
+        );
+        for other in ["last", "lastEvent", "event_id", "lasteventids", "xlasteventid"] {
+            let is_resumed = parse(&format!("{other}=7"), "").unwrap().position;
+            assert!(!matches!(is_resumed, Position::After(_) | Position::Lost), "{other}");
+        }
     }
 
     #[test]
