@@ -328,6 +328,9 @@ pub const CLIENTS_PER_CONNECTION: usize = 4;
 /// Commands in one `POST /send`.
 pub const COMMANDS_PER_SEND_MAX: usize = 100;
 
+/// Bytes of the names of fields that a preflight gets allowed beyond those that encke reads itself.
+pub const PREFLIGHT_FIELDS_BYTES_MAX: usize = 1_024;
+
 /// Lines of one `POST /publish`.
 pub const BATCH_LINES_MAX: usize = 10_000;
 

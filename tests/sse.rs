@@ -92,17 +92,49 @@ fn last_event_id_of_any_bytes() {
 fn a_preflight_of_an_allowed_page() {
     let server = serve(|config| config.origins = vec!["https://shop.example".to_owned()]);
     let ask = "Origin: https://shop.example\r\nAccess-Control-Request-Method: GET\r\n\
-        Access-Control-Request-Headers: last-event-id\r\n";
+        Access-Control-Request-Headers: cache-control,last-event-id\r\n";
     for path in ["/sse?ch=a", "/stream?ch=a", "/poll?ch=a", "/send?sid=x", "/publish/a", "/channels"] {
         let response = server.connect().ask("OPTIONS", path, ask, b"");
         assert_eq!(response.status, 204, "{path}");
         assert_eq!(response.header("access-control-allow-origin"), Some("https://shop.example"), "{path}");
         let fields = response.header("access-control-allow-headers").expect("fields");
-        assert!(fields.contains("Last-Event-ID"), "{path}: {fields}");
-        assert!(response.header("vary").is_some_and(|fields| fields.contains("Origin")), "{path}");
+        assert!(fields.contains("Last-Event-ID") && fields.contains("cache-control"), "{path}: {fields}");
+        let vary = "Access-Control-Request-Method, Access-Control-Request-Headers, Origin";
+        assert_eq!(response.header("vary"), Some(vary), "{path}");
         let foreign = ask.replace("shop", "evil");
         let response = server.connect().ask("OPTIONS", path, &foreign, b"");
         assert_eq!((response.status, response.header("access-control-allow-origin")), (403, None), "{path}");
+    }
+}
+
+/// A page may send credentials where its origin is allowed by name, and nowhere else.
+#[test]
+fn credentials_are_for_origins_allowed_by_name() {
+    let origins = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    for (allowed, credentials) in [
+        (origins(&["https://shop.example"]), Some("true")),
+        (origins(&["*", "https://shop.example"]), Some("true")),
+        (origins(&["*"]), None),
+    ] {
+        let server = serve(|config| config.origins = allowed.clone());
+        let fields = "Origin: https://shop.example\r\n";
+        for (method, path) in
+            [("GET", "/poll?ch=a"), ("GET", "/poll?last=x"), ("OPTIONS", "/sse"), ("GET", "/healthz")]
+        {
+            let response = server.connect().ask(method, path, fields, b"");
+            assert_eq!(
+                response.header("access-control-allow-credentials"),
+                credentials,
+                "{path} {allowed:?}"
+            );
+            let origin = response.header("access-control-allow-origin");
+            assert_eq!(origin, Some("https://shop.example"), "never a star: {path} {allowed:?}");
+        }
+        let mut client = server.connect();
+        client.request("GET", "/sse?ch=a", fields, b"");
+        assert_eq!(client.head().header("access-control-allow-credentials"), credentials, "{allowed:?}");
+        let own = server.connect().ask("GET", "/poll?ch=a", "", b"");
+        assert_eq!(own.header("access-control-allow-credentials"), None);
     }
 }
 

@@ -3,6 +3,7 @@
 //! It knows how a request wants its answer framed, and nothing of what was asked.
 
 use super::hall::Hall;
+use super::origin;
 use super::session::Stage;
 use crate::limits::BODY_COPIED_BYTES_MAX;
 use crate::reactor::{ConnId, Links};
@@ -95,12 +96,15 @@ impl Hall {
         mut response: Response,
     ) -> (Response, Emit<'_>) {
         if !self.config.origins.is_empty() {
-            response = response.with_header("Vary", "Origin");
+            response = response.with_vary("Origin");
         }
         if let Some(origin) = &reply.origin {
             response = response
                 .with_header("Access-Control-Allow-Origin", origin.clone())
                 .with_header("Access-Control-Expose-Headers", "Retry-After");
+            if origin::is_named(origin, &self.config.origins) {
+                response = response.with_header("Access-Control-Allow-Credentials", "true");
+            }
         }
         let emit = Emit {
             date: &self.date.1,

@@ -7,11 +7,12 @@
 use super::app::Request;
 use super::refusal::Refusal;
 use super::routes::Route;
-use crate::wire::http::Head;
+use crate::limits::PREFLIGHT_FIELDS_BYTES_MAX;
+use crate::wire::http::{Head, is_token_byte};
 use crate::wire::response::Response;
 
-/// What a page of another origin may send along, if its origin is allowed at all.
-const ALLOWED_FIELDS: &str = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID";
+/// The request fields that encke itself reads.
+const USUAL_FIELDS: &str = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID";
 
 /// Seconds for which a browser need not ask again. Chromium's own bound.
 const PREFLIGHT_S: &str = "7200";
@@ -81,9 +82,52 @@ pub fn preflight(verdict: &Verdict, route: &Route, request: &Request<'_>) -> Res
         return Ok(response);
     }
     Ok(response
-        .with_header("Access-Control-Allow-Methods", route.methods())
-        .with_header("Access-Control-Allow-Headers", ALLOWED_FIELDS)
+        .with_header("Access-Control-Allow-Methods", allowed_methods(route, request))
+        .with_header("Access-Control-Allow-Headers", allowed_fields(request.head))
+        .with_vary("Access-Control-Request-Method")
+        .with_vary("Access-Control-Request-Headers")
         .with_header("Access-Control-Max-Age", PREFLIGHT_S))
+}
+
+/// Whether `origin` is allowed by its own name: its pages may then send cookies and other credentials, and
+/// read the answers. `*` allows none of that (WHATWG Fetch, section 3.3.5): a page of any site could act with
+/// what a visitor's browser knows of this one.
+pub fn is_named(origin: &str, allowed: &[String]) -> bool {
+    allowed.iter().any(|one| one == origin)
+}
+
+/// The request fields that a page of an allowed origin may send: those that encke reads, and whatever the
+/// preflight asks for. encke gives no field a meaning that its own pages may not use, and a library of the page
+/// or a proxy on the way may need others than encke reads. A preflight that asks for too many, or for what is
+/// no field name, gets the first alone.
+fn allowed_fields(head: &Head<'_>) -> String {
+    let mut list = USUAL_FIELDS.to_owned();
+    let bytes_max = list.len() + PREFLIGHT_FIELDS_BYTES_MAX;
+    for name in head.tokens("access-control-request-headers") {
+        let name = std::str::from_utf8(name).unwrap_or_default();
+        if name.is_empty() || !name.bytes().all(is_token_byte) || list.len() + name.len() > bytes_max {
+            return USUAL_FIELDS.to_owned();
+        }
+        if !list.split(", ").any(|listed| listed.eq_ignore_ascii_case(name)) {
+            list.push_str(", ");
+            list.push_str(name);
+        }
+    }
+    list
+}
+
+/// The methods that the route takes; for the application's paths also the one that is asked for, since only
+/// the application knows which it takes.
+fn allowed_methods(route: &Route, request: &Request<'_>) -> String {
+    let methods = route.methods().to_owned();
+    let asked = request.header("access-control-request-method").unwrap_or_default();
+    let is_method = !asked.is_empty() && asked.bytes().all(is_token_byte);
+    let is_listed = methods.split(", ").any(|method| method == asked);
+    if *route == Route::App && is_method && !is_listed && asked.len() <= PREFLIGHT_FIELDS_BYTES_MAX {
+        format!("{methods}, {asked}")
+    } else {
+        methods
+    }
 }
 
 /// Whether a browser asks on behalf of a page (WHATWG Fetch, section 3.3.1).
@@ -160,6 +204,37 @@ mod tests {
         assert_eq!(verdict(shop, &["https://shop.example"]), Verdict::Allowed("https://shop.example".into()));
         assert_eq!(verdict(shop, &["https://other.example"]), Verdict::Foreign);
         assert_eq!(verdict("Origin: null\r\n", &["*"]), Verdict::Allowed("null".into()));
+    }
+
+    #[test]
+    fn a_preflight_gets_the_fields_that_it_asks_for() {
+        let allowed = |fields: &str| {
+            let text = format!("OPTIONS /sse HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+            let list = allowed_fields(&Head::parse(text.as_bytes()).expect("a good head"));
+            list.strip_prefix(USUAL_FIELDS).expect("what encke reads").to_owned()
+        };
+        let one = |list: &str| allowed(&format!("Access-Control-Request-Headers: {list}\r\n"));
+        assert_eq!(one("cache-control"), ", cache-control");
+        assert_eq!(one(" cache-control ,x-own,, Cache-Control,content-type"), ", cache-control, x-own");
+        let twice = "Access-Control-Request-Headers: a\r\nAccess-Control-Request-Headers: b\r\n";
+        assert_eq!(allowed(twice), ", a, b");
+        for none in ["", ", ,", "a, two words", "a;b", "a, caf\u{e9}", "a, \"b\""] {
+            assert_eq!(one(none), "", "{none:?}");
+        }
+        assert_eq!(allowed(""), "");
+        let longest = "x".repeat(PREFLIGHT_FIELDS_BYTES_MAX);
+        assert_eq!(one(&longest), format!(", {longest}"));
+        assert_eq!(one(&format!("{longest}x")), "");
+        assert_eq!(one(&format!("{longest},a")), "");
+    }
+
+    #[test]
+    fn an_origin_is_named_by_its_own_name_alone() {
+        let allowed: Vec<String> = ["*", "https://shop.example"].map(String::from).into();
+        assert!(is_named("https://shop.example", &allowed));
+        for other in ["https://other.example", "https://shop.example.evil", "null", ""] {
+            assert!(!is_named(other, &allowed), "{other}");
+        }
     }
 
     #[test]

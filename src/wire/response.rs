@@ -114,6 +114,16 @@ impl Response {
         self
     }
 
+    /// Names a request field that the response depends on, beside those that it names already (RFC 9110,
+    /// section 12.5.5).
+    pub fn with_vary(mut self, field: &'static str) -> Response {
+        match self.headers.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("vary")) {
+            Some((_, list)) => *list = format!("{list}, {field}").into(),
+            None => self.headers.push((Cow::Borrowed("Vary"), Cow::Borrowed(field))),
+        }
+        self
+    }
+
     /// Sets the body and its Content-Type. A body that is shared, or part of the program, is sent as it is:
     /// it takes no memory for those who are sent it.
     pub fn with_body(
