@@ -251,9 +251,13 @@ pub const BODY_MS: u64 = 60_000;
 /// Milliseconds that a WebSocket message may take from its first byte to its last, with all its fragments.
 pub const MESSAGE_MS: u64 = 60_000;
 
-/// Milliseconds between the two parts of a probe: longer than a network parts two packets that follow each
+/// Milliseconds between two parts of a probe: longer than a network parts two packets that follow each
 /// other, and short enough to wait for.
 pub const PROBE_MS: u64 = 400;
+
+/// Milliseconds after which a blank line follows what a stream over HTTP began with: long enough that a proxy
+/// has read the head of the response by then, and well below what a reader notices.
+pub const FOLLOW_UP_MS: u64 = 200;
 
 /// Seconds between two heartbeats, unless asked otherwise. Proxies give up on silence after 30 or 60.
 pub const HEARTBEAT_S_DEFAULT: u64 = 25;
@@ -488,5 +492,6 @@ const _: () = assert!(PICTURE_BYTES_DEFAULT <= MESSAGE_BYTES_DEFAULT);
 const _: () = assert!(3 * NICK_CHARS_MAX < CHANNEL_NAME_BYTES_MAX);
 const _: () = assert!(READERS_MAX < 1 << 29, "a client's slot shares a timer's key with three other bits");
 const _: () = assert!(HEARTBEAT_S_MAX <= u16::MAX as u64);
+const _: () = assert!(FOLLOW_UP_MS < HEARTBEAT_S_MIN * 1000, "it comes before the first heartbeat");
 const _: () = assert!(RETRY_MS_MIN < RETRY_MS_MAX && RETRY_MS_MAX <= u32::MAX as u64);
 const _: () = assert!(IFRAME_PAD_BYTES_MIN <= PAD_BYTES_MAX && HIGH_WATER_BYTES < WRITE_BYTES_PER_LINK_MAX);

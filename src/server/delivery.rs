@@ -186,9 +186,10 @@ impl Hall {
     /// The heartbeat of a stream is due. It also finds out who is gone without a word: a socket that has not
     /// moved for long is given up.
     pub(super) fn heartbeat(&mut self, links: &mut Links, id: ConnId) {
+        let parts = self.session(id).take_part();
         if self.session(id).client().is_none() {
-            // A stream that nobody reads is a probe, and its deadline is its second part.
-            self.end_probe(links, id);
+            // A stream that nobody reads is a probe.
+            self.continue_probe(links, id, parts);
             return;
         }
         let Some(client) = self.client_of(id).and_then(|client| self.clients.get(client)) else {
@@ -213,6 +214,18 @@ impl Hall {
             links.send(id, beat(transport, links.wall()));
         }
         links.set_deadline(id, links.now().after(u64::from(heartbeat_s) * 1000).min(message_by));
+    }
+
+    /// Sends a blank line on a stream over HTTP that has begun a moment ago. Some proxies (Varnish) hold back the
+    /// bytes that came together with the head of a response until more come, and pass on at once whatever comes
+    /// later: without this the welcome would arrive with the first heartbeat.
+    pub(super) fn follow_up(&mut self, links: &mut Links, client: ClientId) {
+        let Some((id, transport)) = self.clients.line(client) else { return };
+        // A heartbeat that is due does the same.
+        let is_due = links.deadline(id) <= links.now();
+        if self.session(id).stage() == Stage::Streaming && links.queued(id) == 0 && !is_due {
+            links.send(id, transport.blank());
+        }
     }
 
     /// Says goodbye on whatever the connection is, and closes it.

@@ -323,6 +323,7 @@ impl Handler for Server {
         match Timer::of(key) {
             Timer::Client(client) => self.hall.expire(links, client),
             Timer::Sweep => self.hall.sweep(links),
+            Timer::FollowUp(client) => self.hall.follow_up(links, client),
             Timer::App(place) => {
                 if let Some(tag) = self.hall.timer_tag(place) {
                     self.app.on_timer(&mut Ctx { hall: &mut self.hall, links }, tag);

@@ -12,9 +12,10 @@ use super::hall::Hall;
 use super::object::Object;
 use super::params::{Params, Position};
 use super::refusal::Refusal;
+use super::timer::Timer;
 use super::transport::Transport;
 use crate::hub::{self, Cursor, NO_EPOCH, Start};
-use crate::limits::{COMMAND_BYTES_MAX, IFRAME_PAD_BYTES_MIN, SOCKET_BEAT_S};
+use crate::limits::{COMMAND_BYTES_MAX, FOLLOW_UP_MS, IFRAME_PAD_BYTES_MIN, SOCKET_BEAT_S};
 use crate::reactor::{ConnId, Links};
 use crate::wire::deflate::Window;
 use crate::wire::extensions::Deflate;
@@ -76,7 +77,7 @@ impl Server {
             None => {
                 self.hall.emit_stream(reply, stream_head(transport), &mut out);
                 preamble(transport, &params, &mut out);
-                self.hall.session(id).stream();
+                self.hall.session(id).stream(0);
             }
         }
         self.hall.begin_stream(links, id, &entered, transport, &params, out);
@@ -303,6 +304,9 @@ impl Hall {
         }
         links.send(id, out);
         links.set_deadline(id, links.now().after(u64::from(params.heartbeat_s) * 1000));
+        if !matches!(transport, Transport::WebSocket(_)) {
+            links.set_timer(links.now().after(FOLLOW_UP_MS), Timer::FollowUp(client).key());
+        }
         self.pump(links, client);
     }
 }

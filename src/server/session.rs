@@ -80,7 +80,8 @@ enum State {
     Answering,
     Body(Box<Body>),
     Held(Box<Held>),
-    Streaming,
+    /// So many parts of a probe are still to follow, each at a deadline.
+    Streaming(u8),
     Socket(Reader),
     Done,
 }
@@ -206,7 +207,7 @@ impl Session {
                 reader.next(input).map(|event| event.map(Incoming::Event)).map_err(Fault::WebSocket)
             }
             // An endless response was asked for as the last one: what comes after it is never answered.
-            State::Streaming | State::Done => {
+            State::Streaming(_) | State::Done => {
                 *input = &[];
                 Ok(None)
             }
@@ -315,9 +316,17 @@ impl Session {
         }
     }
 
-    /// The answer has begun and won't end by itself.
-    pub fn stream(&mut self) {
-        self.change(|session| session.go(State::Streaming));
+    /// The answer has begun. So many parts follow if it is a probe's; a stream has none, and won't end by itself.
+    pub fn stream(&mut self, parts: u8) {
+        self.change(|session| session.go(State::Streaming(parts)));
+    }
+
+    /// How many parts of a probe were to follow until now; one of them is taken off.
+    pub fn take_part(&mut self) -> u8 {
+        let State::Streaming(parts) = &mut self.state else { return 0 };
+        let before = *parts;
+        *parts = before.saturating_sub(1);
+        before
     }
 
     /// The connection is a WebSocket from here on; bytes after the upgrade request are frames already.
@@ -450,7 +459,7 @@ fn boxed(capacity: usize, size: usize) -> usize {
 impl State {
     fn held(&self) -> usize {
         match self {
-            State::Idle(_) | State::Answering | State::Streaming | State::Done => 0,
+            State::Idle(_) | State::Answering | State::Streaming(_) | State::Done => 0,
             State::Proxy(seen) => boxed(seen.capacity(), size_of::<Vec<u8>>()),
             State::Head(partial) => boxed(partial.1.capacity(), size_of::<(HeadScanner, Vec<u8>)>()),
             State::Body(body) => boxed(body.head.held() + body.body.capacity(), size_of::<Body>()),
@@ -471,7 +480,7 @@ impl State {
             State::Answering => Stage::Answering,
             State::Body(_) => Stage::Body,
             State::Held(_) => Stage::Held,
-            State::Streaming => Stage::Streaming,
+            State::Streaming(_) => Stage::Streaming,
             State::Socket(_) => Stage::Socket,
             State::Done => Stage::Done,
         }
@@ -583,7 +592,7 @@ mod tests {
     fn streaming_what_comes_after_is_dropped() {
         let mut session = Session::default();
         head_of(&mut session, &mut &GET[..]);
-        session.stream();
+        session.stream(0);
         let mut input = GET;
         assert!(session.next(&mut input, HEAD_BYTES_DEFAULT).expect("ignored").is_none());
         assert!(input.is_empty());
@@ -592,7 +601,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "no way from Idle to Streaming")]
     fn idle_cannot_stream() {
-        Session::default().stream();
+        Session::default().stream(0);
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(super) enum Timer {
     App(usize),
     /// Old messages are to be looked for.
     Sweep,
+    /// A blank line follows what the stream of a client began with.
+    FollowUp(ClientId),
 }
 
 /// Two bits of a timer's key say what it is for, below the one that is the reactor's. A client's slot is
@@ -23,17 +25,28 @@ impl Timer {
 
     pub(super) fn key(self) -> u64 {
         match self {
-            Timer::Client(id) => (u64::from(id.slot) << 32) | u64::from(id.generation),
+            Timer::Client(id) => Timer::pack(id),
             Timer::App(place) => (1 << Timer::KIND_BITS) | place as u64,
             Timer::Sweep => 2 << Timer::KIND_BITS,
+            Timer::FollowUp(id) => (3 << Timer::KIND_BITS) | Timer::pack(id),
         }
+    }
+
+    fn pack(id: ClientId) -> u64 {
+        (u64::from(id.slot) << 32) | u64::from(id.generation)
+    }
+
+    fn unpack(key: u64) -> ClientId {
+        let rest = key & ((1 << Timer::KIND_BITS) - 1);
+        ClientId { slot: (rest >> 32) as u32, generation: rest as u32 }
     }
 
     pub(super) fn of(key: u64) -> Timer {
         match key >> Timer::KIND_BITS {
-            0 => Timer::Client(ClientId { slot: (key >> 32) as u32, generation: key as u32 }),
+            0 => Timer::Client(Timer::unpack(key)),
             1 => Timer::App((key & ((1 << Timer::KIND_BITS) - 1)) as usize),
-            _ => Timer::Sweep,
+            2 => Timer::Sweep,
+            _ => Timer::FollowUp(Timer::unpack(key)),
         }
     }
 }
@@ -46,7 +59,7 @@ mod tests {
     #[test]
     fn timers_keep_what_they_are_for() {
         let client = ClientId { slot: (1 << 29) - 1, generation: u32::MAX };
-        for timer in [Timer::Client(client), Timer::App(7), Timer::Sweep] {
+        for timer in [Timer::Client(client), Timer::App(7), Timer::Sweep, Timer::FollowUp(client)] {
             assert!(timer.key() <= TIMER_KEY_MAX);
             assert_eq!(Timer::of(timer.key()), timer);
         }

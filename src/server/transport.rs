@@ -122,6 +122,18 @@ impl Transport {
         packed.map_or_else(|| self.event(None, json).into(), Chunk::Shared)
     }
 
+    /// The shortest bytes that mean nothing on a stream over HTTP.
+    pub fn blank(self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Transport::Sse => sse::padding(&mut out, 1),
+            Transport::Stream => ndjson::padding(&mut out, 1),
+            Transport::Iframe => script::padding(&mut out, 1),
+            Transport::WebSocket(_) | Transport::Raw(_) | Transport::Poll | Transport::Jsonp => {}
+        }
+        out
+    }
+
     /// The bytes of one event, not compressed. `id` is the cursor after it, for those that have one.
     pub fn event(self, id: Option<&str>, json: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(json.len() + 96);

@@ -42,7 +42,7 @@
   var SHORT_MS = 1000; // between two short ones
   var XHR_MAX = 1e6; // it keeps all that came; begin anew then
   var PAD = 4096; // bytes that make a proxy with a small buffer let go
-  var PROBE_MS = 400; // between the two parts of /probe
+  var PROBE_MS = 400; // between two parts of /probe
   var CLIMB_MS = 60000; // to the first look at better transports; doubles
   var CLIMB_MAX_MS = 1800000;
   var PING_MS = 25000;
@@ -270,8 +270,8 @@
   // to blame, and the same one is tried again later. If it can, the transport is left for the next of the
   // list: at once if nothing came over it, the second time if something did, the third if it had proved
   // itself before. One that says no more than its welcome starves us, and has not proved itself however long
-  // it lived. A stream over HTTP that stays silent may be held back by a proxy: `/probe` sends two parts a
-  // moment apart, and if they arrive together, also with padding in front, the other streams are passed over.
+  // it lived. A stream over HTTP that stays silent may be held back by a proxy: `/probe` sends parts a
+  // moment apart, and if all arrive together, also with padding in front, the other streams are passed over.
   //
   // When to come back. As `bye` says, or `Retry-After`; else at any moment (full jitter) of a time that
   // begins at half a second and doubles up to thirty. At once on waking from sleep, which is seen by the
@@ -423,12 +423,13 @@
     }
 
     // Whether a stream over HTTP comes through as it is sent: `done(0)` if it does, 1 with padding in front
-    // alone, 2 if not at all; not called when that could not be seen.
+    // alone, 2 if not at all; not called when that could not be seen. It comes in three parts, and the last one
+    // decides: what holds back only the first bytes, until others follow, brings the first two together.
     function probe(done, padded) {
       var first = 0;
       if (!('onprogress' in new XMLHttpRequest())) return; // it gives nothing before all is there
       request('GET', base + '/probe' + (padded ? '?pad=' + PAD : ''), null, PROOF_MS, function (status, _, __, text) {
-        if (status !== 200 || !/2\s*$/.test(text)) return;
+        if (status !== 200 || !/3\s*$/.test(text)) return;
         if (now() - first > PROBE_MS / 2) done(padded || 0);
         else if (padded) done(2);
         else probe(done, 1);

@@ -12,6 +12,7 @@ const script = new vm.Script(readFileSync(process.env.LIBRARY ?? `${root}src/web
 const STEPS_MAX = 2_000_000;
 const GRACE_MS = 15_000;
 const RING = 5_000; // messages a channel keeps
+const KEY_MS = 300_000; // a key is remembered for so long at least, and as long as its message
 
 export function random(seed) { // mulberry32
   let state = seed >>> 0;
@@ -33,6 +34,8 @@ export class World {
     this.errors = [];
     this.server = new Server(this);
     this.network = { up: true, delayMs: 5, vice: {} };
+    this.wallAhead = 0; // of the computer's clock, which somebody sets
+    this.counterBehind = 0; // of the browsers' counters, which stand still while the computer sleeps
     this.sockets = new Set();
     this.requests = [];
   }
@@ -63,6 +66,13 @@ export class World {
     return done();
   }
 
+  // The computer sleeps: time passes, and nothing happens.
+  sleep(ms, { counts = true } = {}) {
+    for (const event of this.events) event[0] += ms;
+    this.now += ms;
+    if (!counts) this.counterBehind += ms;
+  }
+
   browser(options) { return new Browser(this, options); }
 }
 
@@ -72,7 +82,9 @@ class Server {
   constructor(world) {
     this.world = world;
     this.log = []; // {seq, ch, from, data}
-    this.keys = new Map();
+    this.keys = new Map(); // {seq, ch, at}
+    this.floors = new Map(); // up to which number a channel's messages were evicted
+    this.published = []; // all of this log, evicted or not
     this.clients = new Map();
     this.epochs = 0;
     this.restart();
@@ -83,6 +95,8 @@ class Server {
     this.log = [];
     this.seq = 0;
     this.keys.clear();
+    this.floors.clear();
+    this.published = [];
     for (const client of this.clients.values()) client.stream?.close();
     this.clients.clear();
   }
@@ -90,12 +104,29 @@ class Server {
   cursor(seq = this.seq) { return `${this.epoch}-${seq}`; }
 
   publish(ch, data, from = null, key) {
-    const scope = key && `${from ?? JSON.stringify(data)} ${key}`;
-    if (key && this.keys.has(scope)) return { id: this.keys.get(scope), repeated: true };
-    this.log.push({ seq: ++this.seq, ch, from, data });
-    if (key) this.keys.set(scope, this.cursor());
+    const scope = key && `${ch} ${from ?? JSON.stringify(data)} ${key}`;
+    if (key && this.keys.has(scope)) return { id: this.cursor(this.keys.get(scope).seq), repeated: true };
+    const message = { seq: ++this.seq, ch, from, data };
+    this.log.push(message);
+    this.published.push(message);
+    if (key) this.keys.set(scope, { seq: this.seq, ch, at: this.world.now });
     for (const client of this.clients.values()) client.wake();
     return { id: this.cursor() };
+  }
+
+  isKnown(client, c) { return this.keys.has(`${c.ch} ${client.user ?? JSON.stringify(c.data)} ${c.key}`); }
+
+  // What a channel keeps is gone; so are its keys, but for those of the last minutes.
+  evict(ch) {
+    this.log = this.log.filter((m) => m.ch !== ch);
+    this.floors.set(ch, this.seq);
+    for (const [scope, key] of this.keys) if (key.ch === ch && this.world.now - key.at > KEY_MS) this.keys.delete(scope);
+  }
+
+  // Whether a message that was published under a key after this cursor may be forgotten.
+  hasForgotten(ch, since) {
+    const [epoch, seq] = since.split("-");
+    return epoch === this.epoch && (this.floors.get(ch) ?? 0) > +seq;
   }
 
   message(m) { return { type: "message", id: this.cursor(m.seq), ch: m.ch, from: m.from, at: this.world.now, data: m.data }; }
@@ -140,6 +171,7 @@ class Server {
     switch (c.op) {
       case "publish":
         if (this.refusal?.(c)) return refuse(...this.refusal(c));
+        if (c.since && !this.isKnown(client, c) && this.hasForgotten(c.ch, c.since)) return refuse("unknown");
         return reply(this.publish(c.ch, c.data, client.user, c.key));
       case "login": client.user = c.nick; return reply({ user: c.nick, secret: `secret of ${c.nick}` });
       case "ping": return reply({ at: this.world.now });
@@ -213,6 +245,17 @@ class Pipe { // one connection: ordered both ways, each message later than the o
     this.later(() => { if (this.open) { this.open = false; this.onend?.(); } });
   }
   cut() { this.open = false; this.world.sockets.delete(this); }
+  // Something in between keeps the first bytes to itself until more come. The server's blank line does not come
+  // through here, so it is a heartbeat that brings them.
+  hold() {
+    const held = [], deliver = this.onevent;
+    let first = true;
+    this.onevent = (event) => {
+      held.push(event);
+      if (event.type === "welcome" && first) { first = false; return; }
+      for (const one of held.splice(0)) deliver(one);
+    };
+  }
 }
 
 function serveStream(world, tab, kind, path) {
@@ -240,6 +283,7 @@ function serveStream(world, tab, kind, path) {
     pipe.send({ type: "welcome", sid: client.sid, cursor: client.position(), heartbeat: hb, epoch: world.server.epoch });
     for (const gap of gaps) pipe.send(gap);
     client.wake();
+    if (vice === "first") pipe.hold();
     if (vice === "starve") pipe.later(() => { pipe.stuck = true; });
     if (vice === "kill") world.at(200, () => pipe.close());
     if (vice === "cut") world.at(2000 + 3000 * world.random(), () => pipe.close());
@@ -255,8 +299,11 @@ function serveStream(world, tab, kind, path) {
 }
 
 export class Browser {
-  constructor(world, { locks = true, channel = true, transports } = {}) {
-    Object.assign(this, { world, locks, channel, transports, tabs: new Set(), storage: new Map(), held: null, queue: [] });
+  // `locks`, `channel`, `storage`: true, false (there is none), or how it refuses. `counter`: performance.now.
+  // `first`: a script that runs before the library.
+  constructor(world, options = {}) {
+    const given = { locks: true, channel: true, storage: true, counter: true, first: "", ...options };
+    Object.assign(this, { world, ...given, kept: new Map(), tabs: new Set(), held: null, queue: [], asked: 0 });
   }
 
   open(options = {}, { session = new Map() } = {}) {
@@ -315,7 +362,7 @@ export class Tab {
     const self = {
       console, JSON, Promise, Error, TypeError, Array, Object, String, RegExp, encodeURIComponent, Uint32Array,
       Math: Object.assign(Object.create(Math), { random: world.random }),
-      Date: class { valueOf() { return Math.floor(world.now); } },
+      Date: class { valueOf() { return Math.floor(world.now + world.wallAhead); } },
       setTimeout: (act, ms) => timer(act, ms),
       clearTimeout: (entry) => { if (entry) entry[3] = false; },
       setInterval: (act, ms) => { const entry = { 3: true }; (function again() { timer(() => { if (!entry[3]) return; again(); act(); }, ms); })(); return entry; },
@@ -327,20 +374,23 @@ export class Tab {
       navigator: {
         sendBeacon: (path, body) => { tab.beacon(path, body); return true; },
       },
-      localStorage: storage(browser.storage, (key, value) => {
+      localStorage: storage(browser.kept, (key, value) => {
         for (const other of browser.tabs) if (other !== tab) world.at(1, other.guard(() => other.fire("storage", { key, newValue: value })));
-      }),
+      }, () => browser.storage),
       sessionStorage: storage(tab.session),
       WebSocket: function (path) { socket(this, tab, path); },
       EventSource: function (path) { source(this, tab, path); },
       XMLHttpRequest: function () { xhr(this, tab); },
     };
+    if (browser.counter) self.performance = { now: () => world.now - world.start - world.counterBehind };
     if (browser.locks) self.navigator.locks = locks(tab);
     if (browser.channel) {
       self.BroadcastChannel = function (name) {
+        if (browser.channel === "refuses") throw new Error("SecurityError");
         this.name = name;
         tab.channels.add(this);
         this.postMessage = (message) => {
+          if (browser.channel === "throws") throw new Error("InvalidStateError");
           const copy = JSON.stringify(message);
           for (const other of browser.tabs) {
             for (const channel of other.channels) {
@@ -353,6 +403,7 @@ export class Tab {
     }
     self.self = self;
     vm.createContext(self);
+    vm.runInContext(browser.first, self);
     script.runInContext(self);
     this.c = self.Encke({ transports: browser.transports ?? ["websocket", "sse", "longpoll", "shortpoll"], ...options });
     this.c.on("message", (m) => this.got.push(m));
@@ -371,11 +422,20 @@ export class Tab {
   }
 }
 
-function storage(map, changed = () => {}) {
+// `how` it is: true, "refuses" (whatever is asked of it), "full", or "forgets" what it is given.
+function storage(map, changed = () => {}, how = () => true) {
+  const ask = (act, ...faults) => (...given) => {
+    if (faults.includes(how())) throw new Error(how());
+    return act(...given);
+  };
   return {
-    getItem: (key) => map.get(key) ?? null,
-    setItem: (key, value) => { map.set(key, String(value)); changed(key, String(value)); },
-    removeItem: (key) => { if (map.delete(key)) changed(key, null); },
+    getItem: ask((key) => map.get(key) ?? null, "refuses"),
+    setItem: ask((key, value) => {
+      if (how() === "forgets") return;
+      map.set(key, String(value));
+      changed(key, String(value));
+    }, "refuses", "full"),
+    removeItem: ask((key) => { if (map.delete(key)) changed(key, null); }, "refuses"),
   };
 }
 
@@ -383,7 +443,10 @@ function locks(tab) {
   const { browser, world } = tab;
   return {
     request(name, how, act) {
+      browser.asked++;
+      if (browser.locks === "throws") throw new Error("SecurityError");
       return new Promise((done, fail) => {
+        if (browser.locks === "refuses") return fail(new Error("SecurityError"));
         const entry = { tab, act: (lock) => act(lock), done, fail };
         if (how.steal) {
           const last = browser.held;
@@ -448,16 +511,19 @@ function xhr(x, tab) {
       const query = url.searchParams;
       if (url.pathname === "/healthz") return answer(200, "ok\n");
       if (url.pathname === "/probe") {
-        const holds = world.network.vice.sse === "silent";
-        if (!holds) world.at(world.network.delayMs, tab.guard(() => {
+        const come = (ms, text) => world.at(ms, tab.guard(() => {
           if (over) return;
-          Object.assign(x, { readyState: 3, status: 200, responseText: "1\n" });
+          Object.assign(x, { readyState: 3, status: 200, responseText: text });
           x.onreadystatechange?.();
         }));
-        world.at(400, () => answer(200, "1\n2\n"));
+        const vice = world.network.vice.sse;
+        if (vice !== "silent" && vice !== "first") come(world.network.delayMs, "1\n");
+        if (vice !== "silent") come(400, "1\n2\n");
+        world.at(800, () => answer(200, "1\n2\n3\n"));
         return;
       }
       if (url.pathname === "/send") {
+        if (world.network.readsOnly) return answer(405, "<h1>Method Not Allowed</h1>");
         const client = world.server.clients.get(query.get("sid"));
         if (!client) return answer(410, JSON.stringify({ code: "unknown_sid", detail: "gone" }));
         return answer(200, JSON.stringify(world.server.command(client, JSON.parse(body))));
