@@ -121,6 +121,39 @@ fn a_key_makes_two_publishes_one() {
     }
 }
 
+/// A repeat whose first message, with its key, may be gone is not published again.
+#[test]
+fn a_repeat_that_the_log_can_not_answer_for_is_refused() {
+    let server = serve(|_| {});
+    for way in WAYS {
+        let ch = format!("{way:?}");
+        let mut ann = writer(&server, way, &format!("ch={ch}"));
+        let before = server.publish(&ch, "0");
+        let publish = |key: &str, since: &str| json!({"op": "publish", "ch": ch, "data": 1, "key": key, "since": since});
+        let first = ann.ok(publish("one", &before));
+        assert_eq!(
+            first["repeated"],
+            json!(null),
+            "the log has lost nothing since then, and it is not there"
+        );
+        assert_eq!(ann.ok(publish("one", &before))["id"], first["id"]);
+        assert_eq!(server.connect().ask("DELETE", &format!("/channels/{ch}"), "", b"").status, 204);
+        assert_eq!(
+            ann.ok(publish("one", &before))["id"],
+            first["id"],
+            "a key that is known answers all the same"
+        );
+        assert_eq!(ann.refused(publish("two", &before)), "unknown");
+        assert_eq!(ann.refused(publish("two", &before)), "unknown", "and is not remembered for it");
+        let now = first["id"].as_str().expect("an id").to_owned();
+        assert_eq!(ann.ok(publish("two", &now))["repeated"], json!(null), "nothing was lost after that one");
+        assert_eq!(ann.ok(publish("three", "00000000-1"))["repeated"], json!(null), "this log has it not");
+        assert_eq!(ann.refused(publish("four", "x")), "bad_value");
+        let history = server.get(&format!("/channels/{ch}/history")).json();
+        assert_eq!(history["messages"].as_array().map(Vec::len), Some(2), "{history}");
+    }
+}
+
 #[test]
 fn who_writes_is_not_a_matter_of_his_word() {
     let server = serve(|_| {});

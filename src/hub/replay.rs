@@ -63,6 +63,13 @@ pub(super) struct Next {
 pub(super) type Merge = BinaryHeap<Reverse<Next>>;
 
 impl Hub {
+    /// Whether the channel `name` has lost messages after the number `seq`.
+    #[must_use]
+    pub fn has_lost_since(&self, name: &str, seq: u64) -> bool {
+        let channel = self.slot_of(name).map(|id| self.channels[id].ring.floor());
+        channel.unwrap_or_else(|| self.tombs.floor_of(name)) > seq
+    }
+
     /// Appends to `out` what the reader is to be told next, at least one item if there is any, until their
     /// JSON is `bytes_max` long or a little over. Whether more is left. If nothing is, all the reader's
     /// positions are at the head of the log.
@@ -225,6 +232,22 @@ mod tests {
                 assert_eq!(take(&mut hub, resumed, 0), (vec![*item], more));
                 at = hub.position(resumed);
             }
+        }
+    }
+
+    #[test]
+    fn a_channel_has_lost_what_lies_below_its_floor() {
+        let mut hub = hub();
+        publish(&mut hub, "a b a a b a a"); // a: 1 3 4 6 7, of which 4 6 7 are kept
+        for (seq, is_lost) in [(0, true), (2, true), (3, false), (7, false), (9, false)] {
+            assert_eq!(hub.has_lost_since("a", seq), is_lost, "{seq}");
+            assert!(!hub.has_lost_since("b", seq) && !hub.has_lost_since("never", seq), "{seq}");
+        }
+        hub.clear("a");
+        hub.sweep(100);
+        assert!(hub.find("a").is_none(), "it has ended");
+        for (seq, is_lost) in [(6, true), (7, false)] {
+            assert_eq!(hub.has_lost_since("a", seq), is_lost, "{seq}: and is remembered");
         }
     }
 

@@ -61,6 +61,11 @@ impl Tombs {
             * (CHANNEL_NAME_BYTES_MAX + 2 * size_of::<(Rc<str>, Stone)>() + 2 * ALLOCATION_BYTES)
     }
 
+    /// The floor of a channel that has ended, with a stone or without.
+    pub(super) fn floor_of(&self, name: &str) -> u64 {
+        self.by_name.get(name).map_or(self.forgotten, |stone| stone.floor)
+    }
+
     /// The floor of a channel without a stone.
     pub(super) fn forgotten(&self) -> u64 {
         self.forgotten

@@ -15,7 +15,7 @@ use super::object::Object;
 use super::params::{self, Position};
 use super::quota::Kind;
 use super::refusal::Refusal;
-use crate::hub::{Data, Once, Published};
+use crate::hub::{Cursor, Data, Once, Published};
 use crate::limits::{
     COMMANDS_PER_SEND_MAX, HISTORY_BYTES_MAX, HISTORY_DEFAULT, HISTORY_MAX, KEY_BYTES_MAX, LAST_MAX,
     SEND_REPLY_BYTES_MAX,
@@ -183,6 +183,10 @@ impl Server {
     /// Publishes, unless it was published before under the same key: then the first answer is given again,
     /// and nothing since then takes it back, not a quota that is spent, nor what an application thinks of its
     /// author now. Else the author would be told that a message is not published which everybody has read.
+    ///
+    /// With `since` it was sent before, when the log's head was that cursor or a later one, and the answer was
+    /// lost. A message of the same log, whose key would answer for it, may have been evicted since then: nobody
+    /// can say whether it was published, so it is not published now.
     fn publish(
         &mut self,
         links: &mut Links,
@@ -190,15 +194,20 @@ impl Server {
         draft: Result<Draft, Refusal>,
         admitted: Result<(), Refusal>,
     ) -> Result<Object, Refusal> {
-        if let Ok(Draft { channel, data, key: Some(key) }) = &draft {
+        if let Ok(Draft { channel, data, key: Some(key), since }) = &draft {
             let scope = scope_of(self.hall.user(client), data);
             let once = Once { scope: &scope, key, is_back_end: false };
             if let Some(answer) = self.hall.repeated(channel, once) {
                 return Ok(answer);
             }
+            let hub = &self.hall.hub;
+            let is_ours = |since: &Cursor| since.epoch == hub.epoch();
+            if since.filter(is_ours).is_some_and(|since| hub.has_lost_since(channel, since.seq)) {
+                return Err(Refusal::new(409, "unknown", UNKNOWN));
+            }
         }
         admitted?;
-        let Draft { channel, data, key } = draft?;
+        let Draft { channel, data, key, .. } = draft?;
         self.app.on_publish(&mut Ctx { hall: &mut self.hall, links }, client, &channel, &data)?;
         self.hall.check_present(client)?;
         self.hall.count_publish(links, &channel)?;
@@ -229,7 +238,13 @@ struct Draft {
     /// Canonical JSON.
     data: Vec<u8>,
     key: Option<String>,
+    /// It was sent before: the log's head was here then, or further.
+    since: Option<Cursor>,
 }
+
+/// Said to the author of a message that may have been published.
+const UNKNOWN: &str = "This was sent before, and so long ago that the log can't tell any more whether it was \
+    published; look, and publish it anew if it was not.";
 
 impl Draft {
     fn of(command: &Command<'_>) -> Result<Draft, Refusal> {
@@ -237,6 +252,10 @@ impl Draft {
             channel: command.string("ch")?,
             data: command.json("data")?,
             key: command.optional_string("key")?,
+            since: command
+                .optional_string("since")?
+                .map(|since| params::cursor("since", &since))
+                .transpose()?,
         })
     }
 }
