@@ -8,14 +8,36 @@
 //   c.publish("lobby", "hello").then(function (reply) { tick(reply.id); });
 //
 // What a page may rely on: each message once and in order, or a `gap`, whatever happens to the network, the
-// transport, the server or the page's tab; each command answered, each publish made one message. What a page
-// says while there is no link waits for one.
+// transport, the server or the page's tab; each command answered once, each publish made one message of the log at
+// most. What a page says while there is no link waits for one.
+//
+// Once. A publish whose answer was lost is sent again, with the same key, after however long. The server knows the
+// key as long as it keeps the message. If it may have forgotten both (hours later, in a busy channel), nothing is
+// published and the answer is the failure `unknown`: look whether it is there. After a restart of the server without
+// a log on disk there is a new log, which nothing of the old one is in; what the old one had not answered for is
+// published in the new one, so those who were told of it before the restart may be told of it again.
+//
+// Full. At most 1,000 commands of a tab wait for an answer. One more fails at once with the code `queue_full`, and
+// is not sent: say so, and keep what was written. `publish` without a callback returns a promise that is rejected
+// then; whoever calls it has to look. What is no JSON (a circle, a BigInt) fails with `bad_data`. Everything is copied
+// when it is said.
 //
 // Tabs. The tabs of an origin that name the same server, token, transports and heartbeat share one connection.
 // To the server they are one client: they have one `sid` and one user, and a login in one is a login in all.
 // Subscriptions, messages, replies and handlers are each tab's own. A page that wants a client of its own, with
 // another name than the other tabs, says `share: false`; browsers allow six connections to an HTTP/1.1 server,
 // so the seventh such tab may wait for one.
+//
+// Frames in a sandbox, full or forbidden storage, old browsers: where the tabs can't agree, each has a connection
+// of its own.
+//
+// Reading alone. A page that only reads sends nothing but its reading requests, so a network that refuses POST does
+// no harm. With `readOnly` it stays so: `subscribe` and `unsubscribe` work by the reading requests, without `last`,
+// and every other command fails with `read_only`. Where POST is refused and a page writes, each command fails with
+// what was answered (`http_405`); a refusal that no command waits for comes as one `error`.
+//
+// Time is counted by `performance.now()`, so the computer's clock may be set. A browser without that has the clock
+// alone: when it is set back, no time passes; when it is set ahead, that looks like sleep, and costs a connection.
 //
 // Where pages of another site may not read the server's answers, JSONP must be named in `transports`, since
 // nothing shows such a page that the server is there.
@@ -44,6 +66,8 @@ export interface Options {
   sid?: string;
   /** Share one connection among the tabs of this origin. Left out: yes. */
   share?: boolean;
+  /** Only read: nothing is ever sent but reading requests. */
+  readOnly?: boolean;
 }
 
 export interface Message {
@@ -93,7 +117,10 @@ export interface Reply {
   [member: string]: unknown;
 }
 
-/** `code` is for programs, `message` for people. */
+/**
+ * `code` is for programs, `message` for people. The server's codes, and the library's own: `queue_full`, `bad_data`,
+ * `read_only`, `closed`, and `http_` with a status that something in between answered.
+ */
 export interface Failure extends Error {
   code: string;
   /** Milliseconds after which it may be tried again. What can be waited for in half a minute was waited for. */
@@ -124,7 +151,7 @@ export interface Client {
   readonly transport: Transport | "";
   /** What was tried, how long it lived, why it ended: the last fifty. It is the leading tab's, as are `state` and `transport`. */
   readonly trail: Tried[];
-  /** Milliseconds that the last command took to be answered; 0 before the first. Measured every 25 s at least. */
+  /** Milliseconds that the last command took to be answered; 0 before the first. Over WebSocket, and where the page has written, measured every 25 s at least. */
   readonly rtt: number;
   readonly sid: string;
   readonly cursor: string;
@@ -136,7 +163,7 @@ export interface Client {
   /** Without `act`: all handlers of the type. */
   off(type: string, act?: (...said: any[]) => void): this;
 
-  /** What is published waits for a link if there is none, and arrives once. The reply's `id` is the cursor after it. */
+  /** What is published waits for a link if there is none, and arrives once or fails. The reply's `id` is the cursor after it. */
   publish(ch: string, data: unknown): Promise<Reply & { id: string }>;
   publish(ch: string, data: unknown, answer: Answer<Reply & { id: string }>): void;
   subscribe(ch: string, how?: { last?: number; since?: string }): Promise<Reply>;

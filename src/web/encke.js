@@ -27,7 +27,8 @@
  * Up. A command stays at its desk until it is answered, and the engine sends one at a time, in order, over
  * the WebSocket or as a POST; if its link ends first, the next link sends it again, and if the leading tab
  * ends first, the next leader does. A publish has a `key`, so that the server makes one message of any number
- * of them. When the page goes away, what is left is handed to the browser's beacon.
+ * of them, for as long as its log remembers; `wire` says what happens after that. When the page goes away, what
+ * is left is handed to the browser's beacon.
  */
 (function (root) {
   var PROOF_MS = 5000; // to a link's first event
@@ -38,6 +39,8 @@
   var RETRY_MAX_MS = 30000; // a refusal that would have us wait longer is the page's affair
   var TICK_MS = 500;
   var SLEPT_MS = 10000; // between two ticks; hidden tabs tick once a second
+  var QUEUE_MAX = 1000; // commands of one tab that wait for an answer; one more is refused
+  var KEY_MS = 240000; // for which the server knows a publish's key whatever happens, and a minute to spare
   var WAIT_S = 25; // of a long poll
   var SHORT_MS = 1000; // between two short ones
   var XHR_MAX = 1e6; // it keeps all that came; begin anew then
@@ -52,6 +55,7 @@
   var LEASE_MS = 5000; // of leadership, where there are no locks
   var SEAT_MS = 180000; // a tab that was not heard of for so long is gone; hidden ones tick once a minute
   var SEATED_MS = 3000; // in which all tabs have told a new leader what they read
+  var CONTEND_MS = 1000; // after leadership was lost, until it is asked for again
 
   var TYPES = ['welcome', 'message', 'presence', 'gap', 'heartbeat', 'bye'];
   var ORDER = ['websocket', 'sse', 'fetch', 'xhr', 'htmlfile', 'iframe', 'longpoll', 'jsonp', 'shortpoll'];
@@ -59,21 +63,43 @@
   // What each needs of the browser; where nothing is said, XMLHttpRequest.
   var NEEDS = { websocket: 'WebSocket', sse: 'EventSource', fetch: 'AbortController', htmlfile: 'ActiveXObject',
     iframe: 'document', jsonp: 'document' };
-  var CLOSED = { error: { code: 'closed' } };
 
   var doc = root.document;
+  var has = {}.hasOwnProperty;
   var exposed = 0;
 
   function nothing() {}
   function each(list, act) { for (var i = 0; list && i < list.length; i++) act(list[i]); }
-  function now() { return +new Date(); }
+  function wallTime() { return +new Date(); }
   function parse(text) { try { return JSON.parse(text); } catch (e) { return null; } }
   function later(act, ms) { return setTimeout(act, ms); }
 
+  // Time that passes, in milliseconds: by the browser's own counter, since the computer's clock may be set. Some
+  // counters stand still while the computer sleeps; a clock that is far ahead of its counter says that it slept.
+  // (So does one that was set ahead. That is taken for sleep too, and costs a new connection.) A browser
+  // without a counter has its clock alone: when that goes back, no time has passed.
+  var counter = root.performance && performance.now ? performance : 0;
+  var counted = 0, clocked = wallTime(), passed = clocked;
+  if (counter) counted = counter.now();
+
+  function now() {
+    var clock = wallTime(), count = counter && counter.now();
+    var byClock = clock - clocked, by = counter ? count - counted : Math.max(byClock, 0);
+    counted = count;
+    clocked = clock;
+    passed += byClock - by > SLEPT_MS ? byClock : by;
+    return Math.round(passed);
+  }
+
+  // Not what somebody put into Object.prototype.
+  function members(set, act) {
+    for (var k in set) if (has.call(set, k)) act(k, set[k]);
+  }
+
   // Names of channels and events have a $ in front when they are keys: one may be `constructor`.
   function names(set) {
-    var all = [], k;
-    for (k in set) if (set[k]) all.push(k.slice(1));
+    var all = [];
+    members(set, function (k, is) { if (is) all.push(k.slice(1)); });
     return all;
   }
 
@@ -91,7 +117,7 @@
   // Not to be guessed, and not twice in the world: keys, and the names of tabs.
   function random() {
     var words = root.crypto && crypto.getRandomValues ? crypto.getRandomValues(new Uint32Array(4)) : [Math.random(), Math.random()];
-    return [].join.call(words, '.') + '-' + now() + '-';
+    return [].join.call(words, '.') + '-' + wallTime() + '-';
   }
 
   // ---- requests ----
@@ -288,8 +314,9 @@
     var seats = {}, heard = {}; // what each desk reads, and when it spoke last
     var types = {}; // of events that somebody listens to
     var at = 0, proven = {}, strikes = 0, held = 0, rounds = 0, tries = 0;
-    var link = null, timer = 0, serial = 0, state = '', reason;
+    var link = null, timer = 0, serial = 0, state = 'connecting', reason;
     var queue = [], flying = null, pausing = 0, pauses = 0, refs = 0;
+    var writes = false; // the server has answered a POST
     var climbing, climbTimer = 0, climbMs = CLIMB_MS, bare = false;
     var born = now(), pinged = born, over = false;
 
@@ -304,7 +331,7 @@
     }
 
     function address(l, path, more) {
-      var q = [], k;
+      var q = [];
       function add(name, value) {
         if (value || value === 0) q.push(name + '=' + encodeURIComponent(value));
       }
@@ -318,7 +345,7 @@
       add('token', o.token);
       add('hb', o.heartbeat);
       if (held) add('pad', PAD);
-      for (k in more) add(k, more[k]);
+      members(more, add);
       return base + path + '?' + q.join('&');
     }
 
@@ -341,7 +368,7 @@
     // Silences the link before. What that one still says, the new one says again.
     function connect() {
       var mine = { name: list[at], born: now(), heard: now(), since: cursor, proof: PROOF_MS << Math.min(rounds, 3), events: 0 };
-      var acts = { take: take, body: takeBody, end: end, refused: refused, renew: connect }, k;
+      var acts = { take: take, body: takeBody, end: end, refused: refused, renew: connect };
       function own(act) {
         return function (a, b, d) { if (link === mine) return act(a, b, d); };
       }
@@ -349,7 +376,7 @@
       if (over) return;
       link = mine;
       mine.limit = mine.proof;
-      for (k in acts) mine[k] = own(acts[k]);
+      members(acts, function (k, act) { mine[k] = own(act); });
       set('connecting');
       if (link === mine) launch(mine);
     }
@@ -482,10 +509,7 @@
     function takeBody(body) {
       var mine = link, i;
       link.heard = now();
-      if (link.ok && body.sid !== sid) {
-        sid = ''; // we were forgotten: begin as somebody new, who names what it reads
-        return connect();
-      }
+      if (link.ok && body.sid !== sid) return forgotten();
       if (!link.ok) resume(epochOf(body.cursor) + '-0');
       for (i = 0; i < body.events.length && link === mine; i++) take(body.events[i]);
       if (link !== mine) return;
@@ -496,19 +520,26 @@
       if (!link.ok) prove(body.sid);
     }
 
+    // We begin as somebody new, who names what it reads; not at once, since there may be several servers behind
+    // this address, each of which forgets what the others know.
+    function forgotten() {
+      sid = '';
+      if (link) end('forgotten', BACKOFF_MS / 2 + backoff(tries++));
+    }
+
     // Another sid: the server has forgotten us, and our name.
     function prove(id) {
-      var stranger = id !== sid, k;
+      var stranger = id !== sid;
       sid = id;
       link.ok = true;
-      for (k in told) if (told[k]) told[k] = 2;
       each(names(told), function (ch) {
-        if (isApart(link, ch)) queue.unshift({ body: { op: 'subscribe', ch: ch, since: link.since || cursor } });
+        told['$' + ch] = 2;
+        if (isApart(link, ch) && !o.readOnly) queue.unshift({ body: { op: 'subscribe', ch: ch, since: link.since || cursor } });
       });
       bare = false;
       if (stranger && me) queue.unshift({ body: assign({ op: 'login' }, me) });
       set('live');
-      if (!queue.length) ping();
+      ping();
       schedule();
       pump();
     }
@@ -571,11 +602,11 @@
 
     // -- commands --
 
-    function submit(from, n, body) {
+    function submit(from, m) {
       var known;
-      each(queue, function (item) { known = known || item.n === n && item.to === from; });
+      each(queue, function (item) { known = known || item.n === m.n && item.to === from; });
       if (known) return; // its desk says everything again that was not answered
-      queue.push({ to: from, n: n, body: body });
+      queue.push({ to: from, n: m.n, body: m.q, since: m.z, first: now() - m.a });
       pump();
     }
 
@@ -586,9 +617,14 @@
       flying = item; // before a desk that hears of it says more
       said = prepare(item);
       if (!said) return;
-      said = assign({}, said);
-      said.ref = ++refs;
       item.at = now();
+      if (said.op === 'publish' && !item.since) {
+        item.since = top;
+        item.first = item.at;
+        out({ to: item.to, n: item.n, z: top });
+      }
+      said = wire(item);
+      said.ref = ++refs;
       item.by = link;
       if (!link.say) return post(item, said);
       try { link.say(said); } catch (e) { flying = null; }
@@ -600,26 +636,37 @@
     function prepare(item) {
       var body = item.body, k = '$' + body.ch, seat = seats[item.to], known = item.to && told[k] > 1, answers, from, back;
       if (body.op === 'subscribe') {
-        back = known && body.since && isBehind(body.since, top);
+        back = (known || o.readOnly) && body.since && isBehind(body.since, top);
         from = back ? body.since : top;
-        out({ to: item.to, a: k, h: body.last, i: body.since, o: known && from, b: back });
+        if (known || o.readOnly) answers = { ok: true, ch: body.ch, since: from, cursor: from };
+        out({ to: item.to, a: k, h: body.last, i: body.since, o: answers && from, b: back });
         if (seat) seat[k] = 1;
         if (!known) told[k] = 1;
-        if (known) answers = { ok: true, ch: body.ch, since: from, cursor: from };
       } else if (body.op === 'unsubscribe') {
         if (seat) delete seat[k];
-        if (wanted(k)) answers = { ok: true };
+        if (wanted(k) || o.readOnly) answers = { ok: true };
+        if (o.readOnly && !wanted(k)) told[k] = 0;
       }
       if (!answers) return body;
       finish(item, answers);
-      if (back) {
-        cursor = from;
-        connect();
-      } else pump();
+      if (back) cursor = from;
+      if (back || told[k] === 1) connect(); // a reader that says nothing names its channels with a new link
+      else pump();
     }
 
     function wanted(k) {
-      for (var id in seats) if (seats[id][k]) return true;
+      var is = false;
+      members(seats, function (id, seat) { is = is || seat[k]; });
+      return is;
+    }
+
+    // What goes to the server. The server knows a publish again, by its key, as long as its message is kept. One
+    // that was sent so long ago that the message may have come and gone says since when it is to be looked for,
+    // and is refused as `unknown` if the log does not reach back to there.
+    function wire(item) {
+      var said = assign({}, item.body);
+      if (item.since && now() - item.first > KEY_MS) said.since = item.since;
+      return said;
     }
 
     function sending() { return base + '/send?sid=' + encodeURIComponent(sid); }
@@ -628,9 +675,16 @@
       request('POST', sending(), JSON.stringify(said), REPLY_MS, function (status, reply, retry) {
         if (flying === item) flying = null;
         if (over) return;
-        if (reply && reply.type === 'reply') return answer(item, reply);
-        if (status === 410 && (item.lost = (item.lost || 0) + 1) < 5) return connect(); // as somebody new
+        if (reply && reply.type === 'reply') {
+          writes = true;
+          return answer(item, reply);
+        }
+        if (status === 410 && (item.lost = (item.lost || 0) + 1) < 5) return forgotten();
         if (status >= 400 && status < 500 && status !== 429) {
+          if (item.once) {
+            writes = false;
+            out({ x: problem(status, reply) });
+          }
           return answer(item, { error: problem(status, reply) });
         }
         if (item.once) finish(item);
@@ -680,8 +734,11 @@
       out({ to: item.to, n: item.n, c: cursor, r: reply, k: ms, s: item.body.op === 'login' ? snapshot() : 0 });
     }
 
+    // A page that only reads says nothing over HTTP either: where it was not seen that POST passes, each try might
+    // be an error in the console.
     function ping() {
       pinged = now();
+      if (o.readOnly || queue.length || !link.say && !writes) return;
       queue.push({ body: { op: 'ping' }, once: 1 });
       pump();
     }
@@ -703,13 +760,14 @@
     }
 
     function tick() {
-      var t = now(), mine = link, silent, id, k;
-      for (id in seats) if (id !== carry.tab && t - heard[id] > SEAT_MS) delete seats[id];
+      var t = now(), mine = link, silent;
+      members(seats, function (id) { if (id !== carry.tab && t - heard[id] > SEAT_MS) delete seats[id]; });
       // What nobody reads any more; after an election once all desks had the time to say what they read.
-      for (k in told) if (t - born > SEATED_MS && !queue.length && told[k] && !wanted(k)) {
-        queue.push({ body: { op: 'unsubscribe', ch: k.slice(1) } });
+      each(names(told), function (ch) {
+        if (t - born < SEATED_MS || queue.length || wanted('$' + ch)) return;
+        queue.push({ body: { op: 'unsubscribe', ch: ch } });
         pump();
-      }
+      });
       if (!link) return;
       silent = t - link.heard;
       if (silent > link.limit) {
@@ -724,7 +782,7 @@
           if (is < 2) connect();
           else if (list.length > 1) end('streams are held back', 0, 'held');
         });
-      } else if (link.ok && !queue.length && t - pinged > PING_MS) ping();
+      } else if (link.ok && t - pinged > PING_MS) ping();
     }
 
     each(TYPES, function (type) { types['$' + type] = 1; });
@@ -741,7 +799,7 @@
           if (!types['$' + type] && link && link.listen) link.listen(type);
           types['$' + type] = 1;
         });
-        if (m.q) submit(from, m.n, m.q);
+        if (m.q) submit(from, m);
         if (m.u) {
           list = m.u;
           rest();
@@ -758,8 +816,10 @@
 
       tick: tick,
 
-      // Timers stand still in sleep; a link that missed a beat is not waited for.
-      wake: function () {
+      // Timers stand still in sleep; a link that missed a beat is not waited for. The other tabs slept as well,
+      // and had no time to say that they are there.
+      wake: function (slept) {
+        if (slept) members(heard, function (id) { heard[id] = now(); });
         if (timer) connect();
         else if (link && link.ok && now() - link.heard > link.limit / 2 + 1000) {
           note(link, 'slept');
@@ -779,7 +839,7 @@
       // Hands what was not answered to the browser, which sends it when the page is gone.
       beacon: function () {
         var all = [];
-        each(queue, function (item) { if (item.body.op === 'publish' && all.length < 100) all.push(item.body); });
+        each(queue, function (item) { if (item.body.op === 'publish' && all.length < 100) all.push(wire(item)); });
         if (all.length && sid && navigator.sendBeacon) {
           navigator.sendBeacon(sending(), JSON.stringify(all));
         }
@@ -795,7 +855,7 @@
   }
 
   function assign(to, from) {
-    for (var k in from) to[k] = from[k];
+    members(from, function (k, is) { to[k] = is; });
     return to;
   }
 
@@ -806,88 +866,93 @@
   // what its own desk was told. A desk that was told less asks for that to be told again; one that was told
   // more knows what it has seen.
 
+  // All of this may refuse to serve a page, at once or at any later time: a frame in a sandbox, storage that is
+  // full or was forbidden. Then `refused` is called, and the tab goes on alone.
+
   // What one tab says, all others hear, each in the order in which it was said.
-  function Bus(name, hear) {
-    var key = name + ' bus', b;
-    if (root.BroadcastChannel) {
-      b = new BroadcastChannel(name);
-      b.onmessage = function (e) { hear(e.data); };
-      return { say: function (m) { b.postMessage(m); }, close: function () { b.close(); } };
-    }
+  function Bus(name, hear, refused) {
+    var key = name + ' bus', b = root.BroadcastChannel && new BroadcastChannel(name);
     function stored(e) { if (e.key === key && e.newValue) hear(parse(e.newValue)); }
-    root.addEventListener('storage', stored, false);
+    if (b) b.onmessage = function (e) { hear(e.data); };
+    else root.addEventListener('storage', stored, false);
     return {
       say: function (m) {
         try {
+          if (b) return b.postMessage(m);
           localStorage.setItem(key, JSON.stringify(m));
           localStorage.removeItem(key); // not to be found by others, and the same twice would be no event
-        } catch (e) {}
+        } catch (e) { later(refused, 0); } // whoever speaks here is in the middle of something
       },
-      close: function () { root.removeEventListener('storage', stored, false); }
+      close: function () {
+        if (b) b.close();
+        else root.removeEventListener('storage', stored, false);
+      }
     };
   }
 
   // A lock is free as soon as its holder is gone. Where there are none (old browsers, and pages that are not
-  // secure), the leader renews a lease in the local storage, which is free after a while.
-  function Election(name, tab, won, lost) {
+  // secure), the leader renews a lease in the local storage, which is free when it was not renewed for a while.
+  // `tick` asks for leadership, keeps it, and can depose who has it.
+  function Election(name, tab, won, lost, refused) {
     var turn = 0, free, leads = false, over = false;
+    var found, foundAt = 0; // the lease as it was seen first, and when; its age is nobody's clock but ours
 
     // A request that was overtaken by another lets go at once when its turn comes.
     function contend(steals) {
-      var mine = ++turn;
+      var mine = ++turn, granted;
       navigator.locks.request(name, { steal: !!steals }, function () {
         if (mine !== turn) return;
+        granted = true;
         return new Promise(function (resolve) { free = resolve; won(); });
       }).then(nothing, function () {
-        if (mine !== turn || over) return;
+        if (mine !== turn) return;
+        if (!granted) return refused();
         lost();
-        contend();
+        later(function () { if (mine === turn) contend(); }, CONTEND_MS);
       });
     }
 
-    function resign() {
-      over = true;
-      turn++;
-      if (free) free();
-    }
-
-    if (navigator.locks) {
-      contend();
-      return {
-        resign: resign,
-        tick: function (deposes) {
-          if (deposes) contend(deposes);
-        }
-      };
-    }
-
-
     // Who finds his own word there the next time, though others wrote at the same time, has it.
-    function tick(deposes) {
-      var held = (localStorage.getItem(name) || '').split(' '), mine = held[0] === tab;
-      if (over) return;
-      if (!mine && Math.abs(now() - held[1]) < LEASE_MS && !deposes) {
+    function renew(deposes) {
+      var lease = localStorage.getItem(name) || '', mine = lease.split(' ')[0] === tab, t = now(), mark;
+      if (lease !== found) {
+        // One that a browser left behind when it ended is not waited for.
+        foundAt = found === undefined && wallTime() - lease.split(' ')[1] > LEASE_MS ? t - LEASE_MS : t;
+        found = lease;
+      }
+      if (lease && !mine && t - foundAt < LEASE_MS && !deposes) {
         if (leads) lost();
         leads = false;
         return;
       }
-      localStorage.setItem(name, tab + ' ' + now());
-      if (!mine) later(function () { tick(); }, 50);
+      found = mark = tab + ' ' + wallTime() + ' ' + ++turn;
+      localStorage.setItem(name, mark);
+      if (localStorage.getItem(name) !== mark) return refused(); // it keeps nothing
+      if (!mine) later(tick, 50);
       else if (!leads) {
         leads = true;
         won();
       }
     }
 
+    function tick(deposes) {
+      if (over) return;
+      try {
+        if (!navigator.locks) renew(deposes === true);
+        else if (!turn || deposes === true) contend(deposes);
+      } catch (e) { refused(); }
+    }
+
     function freed(e) { if (e.key === name && !e.newValue) tick(); } // resigned
-    root.addEventListener('storage', freed, false);
-    tick();
+    if (!navigator.locks) root.addEventListener('storage', freed, false);
     return {
       tick: tick,
       resign: function () {
         over = true;
+        turn++;
+        if (free) free();
         root.removeEventListener('storage', freed, false);
-        if (leads) localStorage.removeItem(name);
+        try { if (leads) localStorage.removeItem(name); } catch (e) {}
       }
     };
   }
@@ -911,12 +976,15 @@
     var shares = o.share !== false, leader = '', heard = 0, asked = 0, deposed = 0;
     var carry = { i: c.sid, d: {}, g: c.trail }; // the last snapshot: what a leader goes on from
     var was = 'connecting', asleep = false, ticked = now(), clock;
-    var name = ['encke1', base, o.token, o.transports, o.heartbeat].join(' ');
+    var name = ['encke2', base, o.token, o.transports, o.heartbeat, o.readOnly].join(' ');
+
+    // What the page throws is the page's affair, and ends nothing here.
+    function call(act, a, b) {
+      try { act.call(c, a, b); } catch (e) { later(function () { throw e; }, 0); }
+    }
 
     function emit(type, a, b) {
-      each(handlers['$' + type], function (act) {
-        try { act.call(c, a, b); } catch (e) { later(function () { throw e; }, 0); }
-      });
+      each(handlers['$' + type], function (act) { call(act, a, b); });
     }
 
     // What an engine says. Every desk hears all of it, in order; each takes what is for it.
@@ -926,8 +994,9 @@
     //   c  the cursor, after   e  this event   u  of a channel that desks have asked for
     //   to, a  desk `to` reads channel `a` from here on, o: after this cursor, h: and so many before it
     //   to, n, r  the reply to command n of desk `to`        k  round trip in milliseconds
+    //   to, n, z  command n of desk `to` is sent for the first time, when the log's last known cursor is this
     function hear(m) {
-      var s = m.s, k;
+      var s = m.s;
       if (s) {
         carry = s;
         c.sid = s.i;
@@ -945,7 +1014,7 @@
       if (m.f) {
         begin(m.f);
         deaf = !!(c.cursor && names(chans).length && isBehind(c.cursor, m.f));
-        if (!o.last) for (k in chans) if (!seen[k] && !hold[k]) seen[k] = m.f;
+        if (!o.last) members(chans, function (k) { if (!seen[k] && !hold[k]) seen[k] = m.f; });
         if (deaf && !m.l) join();
       }
       if (m.to === tab && m.a) attach(m.a, m.o, m.h, m);
@@ -956,7 +1025,13 @@
         }
         if (m.e) take(m.e, m.c, m.u);
       }
-      if (m.to === tab && m.r) answered(m.n, m.r);
+      if (m.to !== tab) return;
+      if (m.z) each(waiting, function (item) {
+        if (item.n !== m.n) return;
+        item.since = m.z;
+        item.first = now();
+      });
+      if (m.r) answered(m.n, m.r);
     }
 
     function take(event, isKept, isKnown) {
@@ -1040,28 +1115,41 @@
       delete hold[k];
     }
 
-    function command(op, members, cb) {
-      var body = assign({ op: op }, members), item = { n: tab + ++count, body: body };
-      if (op === 'publish' && !body.key) body.key = item.n;
+    // Everything is copied when it is said, as JSON: what the page changes later is not sent, and what can't be
+    // sent is found here and not in the leading tab.
+    function command(op, fields, cb) {
+      var item = { n: tab + ++count }, why;
+      try {
+        item.body = JSON.parse(JSON.stringify(assign({ op: op }, fields)));
+        if (op === 'publish' && !item.body.key) item.body.key = item.n;
+      } catch (e) { why = ['bad_data', e.message]; }
+      if (waiting.length >= QUEUE_MAX) why = ['queue_full', QUEUE_MAX + ' commands wait already; this one was not taken'];
+      if (o.readOnly && !/^(un)?subscribe$/.test(op)) why = ['read_only'];
+      if (c.state === 'closed') why = ['closed'];
       function run(yes, no) {
         item.done = function (reply) {
           if (reply.ok) yes(reply);
           else no(failure(reply.error));
         };
-        if (c.state === 'closed') return item.done(CLOSED);
+        if (why) return item.done({ error: { code: why[0], message: why[1] } });
         waiting.push(item);
-        tell({ q: body, n: item.n });
+        say(item);
       }
       if (!cb && root.Promise) return new Promise(run);
       cb = cb || nothing;
-      run(function (reply) { cb(null, reply); }, cb);
+      run(function (reply) { call(cb, null, reply); }, function (error) { call(cb, error); });
+    }
+
+    function say(item) {
+      tell({ q: item.body, n: item.n, z: item.since, a: now() - item.first });
     }
 
     // -- the other tabs --
 
     // What a desk says to the engine.
     //   j  I read these channels, b: and was told up to this cursor alone    y  I listen to these types
-    //   q, n  command n   u  use these transports   p  who leads?   x  I am gone
+    //   q, n  command n, which was first sent when the cursor was z, a milliseconds ago
+    //   u  use these transports   p  who leads?   x  I am gone
     function tell(m) {
       if (engine) engine.hear(tab, m);
       else if (bus && (leader || m.p)) bus.say([tab, 'up', m]);
@@ -1101,7 +1189,7 @@
 
     // What was said before is said again: the leader before may not have heard it.
     function again() {
-      each(waiting, function (item) { tell({ q: item.body, n: item.n }); });
+      each(waiting, say);
     }
 
     function follow() {
@@ -1140,26 +1228,33 @@
     function start() {
       asleep = false;
       heard = now();
+      if (!shares) return lead();
       try {
-        if (shares) {
-          bus = Bus(name, receive);
-          election = Election(name, tab, lead, unseat);
-          return ask();
-        }
-      } catch (e) {
-        end(); // storage is closed to this page, or it has no origin
-      }
+        bus = Bus(name, receive, alone);
+        election = Election(name, tab, lead, unseat, alone);
+        election.tick();
+      } catch (e) { alone(); }
+      if (shares) ask();
+    }
+
+    // The tabs have no way to agree, or have none any more. As a client of its own, since what this one was to the
+    // server others may be from now on.
+    function alone() {
+      if (!shares || asleep) return;
+      shares = false;
+      end();
+      carry = { i: '', d: {}, m: carry.m, n: carry.n, g: carry.g };
       lead();
     }
 
     function end() {
+      var was = [election, bus];
       if (engine) engine.stop();
       else tell({ x: 1 });
-      engine = null;
+      engine = election = bus = null;
       leader = '';
-      if (election) election.resign();
-      if (bus) bus.close();
-      bus = election = null;
+      if (was[0]) was[0].resign();
+      if (was[1]) was[1].close();
     }
 
     // -- the browser --
@@ -1170,7 +1265,7 @@
       if (asleep) return;
       if (slept) {
         heard = t;
-        wake();
+        wake(true);
       }
       if (election) election.tick();
       if (engine) return engine.tick();
@@ -1182,8 +1277,8 @@
       }
     }
 
-    function wake() {
-      if (engine) engine.wake();
+    function wake(slept) {
+      if (engine) engine.wake(slept);
       else if (!asleep) ask();
     }
 
@@ -1240,7 +1335,7 @@
     c.use = function (wanted) {
       var list = [];
       each([].concat(wanted || ORDER), function (name) {
-        if (open[name] && root[NEEDS[name] || 'XMLHttpRequest']) list.push(name);
+        if (has.call(open, name) && root[NEEDS[name] || 'XMLHttpRequest']) list.push(name);
         else c.trail.push({ transport: name, lived: 0, why: 'not in this browser', left: true });
       });
       if (!list.length) throw new Error('no transport');
@@ -1258,7 +1353,7 @@
       clearInterval(clock);
       c.transport = '';
       emit('state', c.state = 'closed');
-      each(left, function (item) { item.done(CLOSED); });
+      each(left, function (item) { item.done({ error: { code: 'closed' } }); });
     };
 
     clock = setInterval(tick, TICK_MS);

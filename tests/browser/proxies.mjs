@@ -101,6 +101,47 @@ export function buffers(head, client, upstream, first) {
   return true;
 }
 
+// Holds back what came together with the head of an answer until more comes, and nothing after that, as Varnish
+// does; and it knows no Upgrade.
+export function holdsFirst(head, client, upstream, first) {
+  if (upgrades(head)) return answersUpgrade(502)(head, client);
+  let held = null;
+  let parts = 0;
+  upstream.on("data", (bytes) => {
+    const end = parts++ ? -1 : bytes.indexOf("\r\n\r\n");
+    if (end >= 0 && !/^content-length:/im.test(bytes.toString("latin1", 0, end))) {
+      client.write(bytes.subarray(0, end + 4));
+      held = bytes.subarray(end + 4);
+    } else {
+      client.write(held ? Buffer.concat([held, bytes]) : bytes);
+      held = null;
+    }
+  });
+  upstream.write(first);
+  client.pipe(upstream);
+  return true;
+}
+
+// Passes on GET and HEAD alone.
+export const readsOnly = {
+  server: (target) => http.createServer((request, response) => {
+    if (/^(GET|HEAD)$/.test(request.method)) return passOn(target, request, response, (fields) => fields);
+    response.writeHead(405, { "Content-Type": "text/html", Connection: "close" });
+    response.end("<h1>Method Not Allowed</h1>");
+  }),
+};
+
+// Passes everything on until `network.isDead`: from then on nothing comes of the connections that there were, and
+// none of them ends.
+export const dies = (network) => (head, client, upstream, first) => {
+  const isOld = !network.isDead;
+  const pass = (to) => (bytes) => { if (!(isOld && network.isDead)) to.write(bytes); };
+  upstream.on("data", pass(client));
+  client.on("data", pass(upstream));
+  upstream.write(first);
+  return true;
+};
+
 // Whatever it is, it is over after so long.
 export const cuts = (ms) => (head, client) => {
   setTimeout(() => client.destroy(), ms);
@@ -127,19 +168,21 @@ const YOUNG = new Set(`accept accept-charset accept-encoding accept-language acc
   max-forwards pragma range referer retry-after server user-agent vary warning`.split(/\s+/));
 
 export const stripsHeaders = {
-  server: (target) => http.createServer((request, response) => {
-    const { method, url, headers } = request;
-    const onward = http.request({ port: target, host: "127.0.0.1", method, path: url, headers: young(headers), agent: false });
-    onward.on("response", (answer) => {
-      response.writeHead(answer.statusCode, young(answer.headers));
-      response.flushHeaders();
-      answer.pipe(response);
-      answer.on("error", () => response.destroy());
-    });
-    onward.on("error", () => response.destroy());
-    response.on("close", () => onward.destroy());
-    request.pipe(onward);
-  }),
+  server: (target) => http.createServer((request, response) => passOn(target, request, response, young)),
 };
 
 const young = (headers) => Object.fromEntries(Object.entries(headers).filter(([name]) => YOUNG.has(name)));
+
+function passOn(target, request, response, choose) {
+  const { method, url, headers } = request;
+  const onward = http.request({ port: target, host: "127.0.0.1", method, path: url, headers: choose(headers), agent: false });
+  onward.on("response", (answer) => {
+    response.writeHead(answer.statusCode, choose(answer.headers));
+    response.flushHeaders();
+    answer.pipe(response);
+    answer.on("error", () => response.destroy());
+  });
+  onward.on("error", () => response.destroy());
+  response.on("close", () => onward.destroy());
+  request.pipe(onward);
+}

@@ -2,6 +2,7 @@
 
 import { startNginx } from "../clients/nginx.mjs";
 import { startServer } from "../clients/server.mjs";
+import { startVarnish } from "../clients/varnish.mjs";
 import { openClient } from "./client.mjs";
 import { startProxy } from "./proxies.mjs";
 
@@ -36,6 +37,12 @@ export class Stage {
     const nginx = await startNginx(this.server.port, lines);
     this.#networks.add(nginx);
     return nginx;
+  }
+
+  async varnish() {
+    const varnish = await startVarnish(this.server.port);
+    this.#networks.add(varnish);
+    return varnish;
   }
 
   async client(options, vice) {

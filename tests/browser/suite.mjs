@@ -7,6 +7,7 @@ import { after, before, test } from "node:test";
 import { BARE, fromReadme } from "../clients/nginx.mjs";
 import { arrives, burst, comes, got, kept, LIBRARY, live, numbers, openClient, replies, says, speaks, spoken, trail } from "./client.mjs";
 import { launch } from "./engines.mjs";
+import { HARM } from "./harm.mjs";
 import * as vices from "./proxies.mjs";
 import { Stage } from "./stage.mjs";
 
@@ -256,6 +257,8 @@ export function suite(engine) {
       assert.deepEqual(unique(given), left);
     });
   }
+
+  for (const [name, act, flags] of HARM) check(name, act, flags);
 }
 
 const unique = (all) => [...new Map(all.map((one) => [String(one), one])).values()];
