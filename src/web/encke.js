@@ -757,11 +757,16 @@
         again = 1;
       }
       if (again && link) connect();
+      else if (behind) out({ f: cursor });
     }
 
     function tick() {
       var t = now(), mine = link, silent;
-      members(seats, function (id) { if (id !== carry.tab && t - heard[id] > SEAT_MS) delete seats[id]; });
+      members(seats, function (id) {
+        if (id === carry.tab || !(t - heard[id] > SEAT_MS)) return;
+        delete seats[id];
+        out({ to: id, q: 1 });
+      });
       // What nobody reads any more; after an election once all desks had the time to say what they read.
       each(names(told), function (ch) {
         if (t - born < SEATED_MS || queue.length || wanted('$' + ch)) return;
@@ -973,7 +978,7 @@
     var waiting = []; // commands without an answer
     var deaf = false; // what is told now is not what comes next for us
     var engine = null, bus = null, election = null;
-    var shares = o.share !== false, leader = '', heard = 0, asked = 0, deposed = 0;
+    var shares = o.share !== false, leader = '', heard = 0, asked = 0, joined = 0, deposed = 0;
     var carry = { i: c.sid, d: {}, g: c.trail }; // the last snapshot: what a leader goes on from
     var was = 'connecting', asleep = false, ticked = now(), clock;
     var name = ['encke2', base, o.token, o.transports, o.heartbeat, o.readOnly].join(' ');
@@ -995,6 +1000,7 @@
     //   to, a  desk `to` reads channel `a` from here on, o: after this cursor, h: and so many before it
     //   to, n, r  the reply to command n of desk `to`        k  round trip in milliseconds
     //   to, n, z  command n of desk `to` is sent for the first time, when the log's last known cursor is this
+    //   to, q  desk `to` was not heard of for long: nothing is told on its account any more
     function hear(m) {
       var s = m.s;
       if (s) {
@@ -1026,6 +1032,10 @@
         if (m.e) take(m.e, m.c, m.u);
       }
       if (m.to !== tab) return;
+      if (m.q) {
+        deaf = true;
+        join();
+      }
       if (m.z) each(waiting, function (item) {
         if (item.n !== m.n) return;
         item.since = m.z;
@@ -1161,6 +1171,7 @@
     }
 
     function join() {
+      joined = now();
       tell({ j: names(chans), y: names(handlers), b: deaf ? c.cursor : '' });
     }
 
@@ -1269,6 +1280,7 @@
       }
       if (election) election.tick();
       if (engine) return engine.tick();
+      if (t - joined > SEAT_MS / 3) join(); // a leader that is busy is never asked, and has to hear of us
       quiet = t - heard;
       if (quiet > QUIET_MS || !leader || waiting.length && quiet > LOST_MS / 2) ask();
       if (quiet > QUIET_MS + LOST_MS && t - deposed > LOST_MS) {

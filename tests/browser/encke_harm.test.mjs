@@ -478,3 +478,65 @@ test("a read-only client reads channels as they come and go, and sends nothing a
     await world.run(5_000);
   }
 }));
+
+// ---- tabs that are quiet ----
+
+for (const options of [{}, { locks: false, channel: false }]) {
+  const how = options.locks === false ? "a lease and the storage" : "locks and channels";
+
+  test(`a quiet tab keeps its channels beside a busy leader, by ${how}`, TEST, () => seeds(async (world, rand) => {
+    const browser = world.browser(options);
+    const one = browser.open({ channels: ["lobby"] });
+    await reach(world, "live", live(one));
+    const two = browser.open({ channels: ["news"] });
+    await reach(world, "live", live(two));
+    await world.run(3_000);
+    for (let n = 0; n < 1_200; n++) {
+      world.server.publish("lobby", n);
+      if (n % 40 === 0) world.server.publish("news", n);
+      await world.run(rand() * 1_000);
+    }
+    await world.run(10_000);
+    toldOnce(world, one, 0);
+    toldOnce(world, two, 0, "news");
+  }));
+
+  test(`a tab that was frozen for long is told all of it when it thaws, by ${how}`, TEST, () => seeds(async (world, rand) => {
+    const browser = world.browser(options);
+    const one = browser.open({ channels: ["lobby"] });
+    await reach(world, "live", live(one));
+    const two = browser.open({ channels: ["news", "lobby"] });
+    await reach(world, "live", live(two));
+    await world.run(3_000);
+    let n = 0;
+    const talk = async (seconds) => {
+      for (let s = 0; s < seconds; s++) {
+        world.server.publish("lobby", ++n);
+        if (s % 10 === 0) world.server.publish("news", n);
+        await world.run(500 + rand() * 1_000);
+      }
+    };
+    for (const seconds of [30, 400, 100, 900]) {
+      two.freeze();
+      await talk(seconds);
+      two.thaw();
+      await talk(seconds / 10);
+    }
+    await world.run(20_000);
+    toldOnce(world, one, 0);
+    for (const ch of ["news", "lobby"]) toldOnce(world, two, 0, ch);
+  }));
+
+  test(`a tab that is gone gives its channels back, by ${how}`, TEST, () => seeds(async (world) => {
+    const browser = world.browser(options);
+    const one = browser.open({ channels: ["lobby"] });
+    await reach(world, "live", live(one));
+    const two = browser.open({ channels: ["news"] });
+    await reach(world, "live", live(two));
+    await world.run(3_000);
+    two.kill();
+    const channels = () => [...world.server.clients.values()].filter((client) => client.stream).map((client) => [...client.chans.keys()].join());
+    await reach(world, "unsubscribed", () => channels().join() === "lobby", 300_000);
+    toldOnce(world, one, 0);
+  }));
+}
