@@ -17,6 +17,13 @@
 // a log on disk there is a new log, which nothing of the old one is in; what the old one had not answered for is
 // published in the new one, so those who were told of it before the restart may be told of it again.
 //
+// Commands other than `publish` have no key: one whose answer was lost is carried out again. `login`, `subscribe` and
+// the like mean the same the second time; of an application's own commands that is for the application to see to.
+//
+// Names. What is published goes out under the name of the last `login`. When the server has forgotten us, and the
+// name is somebody else's by now, publishes fail with what the login was refused for (`nick_taken`, told as an
+// `error` too) until a `login` succeeds.
+//
 // Full. At most 1,000 commands of a tab wait for an answer. One more fails at once with the code `queue_full`, and
 // is not sent: say so, and keep what was written. `publish` without a callback returns a promise that is rejected
 // then; whoever calls it has to look. What is no JSON (a circle, a BigInt) fails with `bad_data`. Everything is copied
@@ -119,7 +126,7 @@ export interface Reply {
 
 /**
  * `code` is for programs, `message` for people. The server's codes, and the library's own: `queue_full`, `bad_data`,
- * `read_only`, `closed`, and `http_` with a status that something in between answered.
+ * `read_only`, `closed`, `message_too_long` (a WebSocket was closed for it), and `http_` with a status that something in between answered.
  */
 export interface Failure extends Error {
   code: string;

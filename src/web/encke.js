@@ -170,7 +170,10 @@
     websocket: function (link) {
       var s = new WebSocket(link.url('/ws').replace(/^http/, 'ws'));
       s.onmessage = function (e) { link.text(e.data); };
-      s.onclose = function (e) { link.end(e.reason); };
+      s.onclose = function (e) {
+        if (e.code === 1009) link.tooLong();
+        link.end(e.reason);
+      };
       link.say = function (command) { s.send(JSON.stringify(command)); };
       return function () { s.close(); };
     },
@@ -319,9 +322,11 @@
     var writes = false; // the server has answered a POST
     var climbing, climbTimer = 0, climbMs = CLIMB_MS, bare = false;
     var born = now(), pinged = born, over = false;
+    var until = 0; // when the server would have us back
+    var nameless = null; // why the name that we had is not ours any more
 
     function snapshot() {
-      return { v: state, t: link ? link.name : '', w: reason, i: sid, m: me, n: list, g: trail, d: told };
+      return { v: state, t: link ? link.name : '', w: reason, i: nameless ? '' : sid, m: me, n: list, g: trail, d: told };
     }
 
     function set(to, why) {
@@ -368,7 +373,7 @@
     // Silences the link before. What that one still says, the new one says again.
     function connect() {
       var mine = { name: list[at], born: now(), heard: now(), since: cursor, proof: PROOF_MS << Math.min(rounds, 3), events: 0 };
-      var acts = { take: take, body: takeBody, end: end, refused: refused, renew: connect };
+      var acts = { take: take, body: takeBody, end: end, refused: refused, renew: connect, tooLong: tooLong };
       function own(act) {
         return function (a, b, d) { if (link === mine) return act(a, b, d); };
       }
@@ -421,7 +426,10 @@
         proven[last.name] = 1;
         tries = strikes = rounds = 0;
       }
-      if (retry) return come(retry);
+      if (retry) {
+        until = now() + retry;
+        return come(retry);
+      }
       if (how === 'starved' && STREAMS[last.name]) held++;
       if (list.length < 2 || good) return come(backoff(tries++));
       if (how === 'refused' || how === 'held') return leave(entry);
@@ -431,6 +439,12 @@
         else if (++strikes >= (proven[last.name] ? 3 : last.ok ? 2 : 1)) return leave(entry);
         come(backoff(tries++));
       });
+    }
+
+    // What was on its way would end the next link as well, and that is no fault of the transport.
+    function tooLong() {
+      if (flying) finish(flying, { error: { code: 'message_too_long' } });
+      end('a message was too long', BACKOFF_MS / 2 + backoff(0));
     }
 
     // All streams are alike to a proxy that holds them back.
@@ -646,7 +660,7 @@
         if (seat) delete seat[k];
         if (wanted(k) || o.readOnly) answers = { ok: true };
         if (o.readOnly && !wanted(k)) told[k] = 0;
-      }
+      } else if (body.op === 'publish' && nameless) answers = { error: nameless }; // not under no name, or another one
       if (!answers) return body;
       finish(item, answers);
       if (back) cursor = from;
@@ -709,7 +723,11 @@
           me = assign({}, body);
           delete me.op;
           if (reply.secret) me.secret = reply.secret;
-        } else if (!item.to) out({ x: error });
+          nameless = null;
+        } else if (!item.to) {
+          nameless = error;
+          out({ x: error });
+        }
       }
       if (body.op === 'unsubscribe') told[k] = 0;
       if (body.op === 'subscribe') {
@@ -825,7 +843,7 @@
       // and had no time to say that they are there.
       wake: function (slept) {
         if (slept) members(heard, function (id) { heard[id] = now(); });
-        if (timer) connect();
+        if (timer && now() >= until) connect();
         else if (link && link.ok && now() - link.heard > link.limit / 2 + 1000) {
           note(link, 'slept');
           connect();
@@ -838,15 +856,15 @@
         tries = strikes = held = rounds = 0;
         rest();
         climbMs = SHORT_MS;
-        connect();
+        if (now() >= until) connect();
       },
 
       // Hands what was not answered to the browser, which sends it when the page is gone.
       beacon: function () {
         var all = [];
         each(queue, function (item) { if (item.body.op === 'publish' && all.length < 100) all.push(wire(item)); });
-        if (all.length && sid && navigator.sendBeacon) {
-          navigator.sendBeacon(sending(), JSON.stringify(all));
+        if (sid && navigator.sendBeacon) {
+          while (all.length && !navigator.sendBeacon(sending(), JSON.stringify(all))) all.pop(); // browsers take 64 KiB
         }
       },
 
@@ -967,7 +985,7 @@
   function Encke(options) {
     var o = options || {};
     var c = { state: 'connecting', transport: '', sid: o.sid || '', cursor: o.since || '', rtt: 0, trail: [] };
-    var base = (o.url || location.protocol + '//' + location.host).replace(/\/+$/, '');
+    var base = (o.url || location.protocol + '//' + location.host).replace(/^ws/, 'http').replace(/\/*([?#].*)?$/, '');
     var tab = random(), count = 0;
     var handlers = {};
     var chans = {}; // what the page reads
@@ -1115,7 +1133,6 @@
         else if (!seen[k] && !hold[k] && !body.last) seen[k] = reply.since;
         if (reply.gap && fresh(k, reply.gap.cursor)) emit('gap', reply.gap);
       }
-      if (body.op === 'unsubscribe') forget(k);
       item.done(reply);
     }
 
@@ -1142,6 +1159,7 @@
           else no(failure(reply.error));
         };
         if (why) return item.done({ error: { code: why[0], message: why[1] } });
+        if (op === 'unsubscribe') forget('$' + item.body.ch); // nothing of it is told after this call
         waiting.push(item);
         say(item);
       }
@@ -1305,15 +1323,6 @@
       if (to && to.addEventListener) to.addEventListener(type, function () { if (c.state !== 'closed') act(); }, false);
     }
 
-    listen(root, 'online', function () { if (engine) engine.moved(); });
-    listen(doc, 'visibilitychange', function () { if (!doc.hidden) wake(); });
-    listen(root, 'pagehide', hide);
-    // The page comes back as it was, from the browser's back-forward cache.
-    listen(root, 'pageshow', function () {
-      if (!asleep) return;
-      start();
-    });
-
     // -- the page --
 
     c.on = function (type, act) {
@@ -1368,8 +1377,17 @@
       each(left, function (item) { item.done({ error: { code: 'closed' } }); });
     };
 
+    c.use(o.transports); // throws if there is none; nothing runs yet
+    listen(root, 'online', function () { if (engine) engine.moved(); });
+    listen(doc, 'visibilitychange', function () { if (!doc.hidden) wake(); });
+    listen(root, 'pagehide', hide);
+    // The page comes back as it was, from the browser's back-forward cache.
+    listen(root, 'pageshow', function () {
+      if (!asleep) return;
+      start();
+    });
+
     clock = setInterval(tick, TICK_MS);
-    c.use(o.transports);
     start();
     return c;
   }

@@ -540,3 +540,124 @@ for (const options of [{}, { locks: false, channel: false }]) {
     toldOnce(world, one, 0);
   }));
 }
+
+// ---- what the server refuses ----
+
+test("a message that is too long for a WebSocket fails, and nothing else does", TEST, () => seeds(async (world) => {
+  world.server.bytesMax = 1_000;
+  const browser = world.browser();
+  const tabs = [1, 2].map(() => browser.open({ channels: ["lobby"] }));
+  await reach(world, "live", () => tabs.every((tab) => live(tab)()));
+  await world.run(3_000);
+  for (const tab of tabs) {
+    const all = ["before", "x".repeat(2_000), "after"].map((text) => outcome(tab, "said", text));
+    await reach(world, "all are answered", () => all.every((is) => is.count === 1), 10_000);
+    assert.deepEqual(all.map((is) => is.error?.code), [undefined, "message_too_long", undefined]);
+    assert.equal(tab.c.transport, "websocket");
+  }
+  await world.run(60_000);
+  assert.deepEqual(published(world), ["before", "after", "before", "after"]);
+  assert.ok(tabs[0].c.trail.every((one) => !one.left));
+}));
+
+test("what was said under a name is not published without it", TEST, () => seeds(async (world) => {
+  for (const way of ["websocket", "longpoll"]) {
+    const browser = world.browser({ transports: [way] });
+    const tabs = [1, 2].map(() => browser.open({ channels: ["lobby"] }));
+    const errors = [];
+    tabs[0].c.on("error", (error) => errors.push(error.code));
+    await reach(world, "live", () => tabs.every((tab) => live(tab)()));
+    await world.run(3_000);
+    tabs[1].c.login("ann", () => {});
+    await world.run(1_000);
+    world.server.restart();
+    world.server.taken = new Set(["ann"]); // somebody was faster
+    part(world);
+    const said = tabs.map((tab, n) => outcome(tab, "said", n));
+    world.network.up = true;
+    await reach(world, "answered", () => said.every((is) => is.count));
+    assert.deepEqual(said.map((is) => is.error?.code), ["nick_taken", "nick_taken"]);
+    assert.deepEqual(errors, ["nick_taken"]);
+    const again = outcome(tabs[1], "said", 2);
+    await reach(world, "answered", () => again.count);
+    assert.equal(again.error.code, "nick_taken");
+    let isIn = false;
+    tabs[1].c.login("anne", (error) => { isIn = !error; });
+    await reach(world, "logged in", () => isIn);
+    const last = outcome(tabs[0], "said", 3);
+    await reach(world, "answered", () => last.count);
+    assert.equal(last.error, null);
+    assert.deepEqual(world.server.published.filter((m) => m.ch === "said").map((m) => [m.from, m.data]), [["anne", 3]]);
+    world.server.taken = null;
+    for (const tab of tabs) tab.close();
+    world.server.restart();
+  }
+}));
+
+test("the server's word on when to come back is kept by those who look and those whose network changed", TEST, () => seeds(async (world) => {
+  const tab = world.browser().open({ channels: ["lobby"] });
+  await reach(world, "live", live(tab));
+  await world.run(3_000);
+  const [pipe] = world.sockets;
+  pipe.send({ type: "bye", why: "shutdown", retry: 20_000 });
+  await reach(world, "gone", () => tab.c.state !== "live");
+  const gone = world.now;
+  for (let n = 0; n < 5; n++) {
+    tab.fire("visibilitychange");
+    tab.fire("online");
+    await world.run(1_000);
+  }
+  await reach(world, "back", live(tab));
+  assert.ok(world.now - gone >= 20_000, `after ${world.now - gone} ms`);
+}));
+
+test("nothing of a channel is told after it was unsubscribed, until it is subscribed again", TEST, () => seeds(async (world, rand) => {
+  const browser = world.browser();
+  const tabs = [0, 1].map((n) => browser.open({ channels: ["lobby", `news ${n}`] }));
+  await reach(world, "live", () => tabs.every((tab) => live(tab)()));
+  await world.run(3_000);
+  for (const [n, tab] of tabs.entries()) {
+    const news = `news ${n}`; // which no other tab reads
+    for (let round = 0; round < 10; round++) {
+      for (let m = 0; m < 3; m++) world.server.publish(news, m);
+      await world.run(rand() * 20);
+      const count = data(tab, news).length;
+      tab.c.unsubscribe(news, () => {});
+      assert.equal(data(tab, news).length, count);
+      world.server.publish(news, "not for us");
+      await world.run(rand() * 1_000);
+      assert.equal(data(tab, news).length, count);
+      tab.c.subscribe(news, {}, () => {});
+      await world.run(1_000);
+      world.server.publish(news, "for us");
+      await world.run(1_000);
+      assert.equal(data(tab, news).at(-1), "for us");
+    }
+  }
+}));
+
+test("a beacon takes along as much as browsers let pass, the first things first", TEST, () => seeds(async (world) => {
+  const tab = world.browser({ transports: ["sse"] }).open({ channels: ["lobby"] });
+  await reach(world, "live", live(tab));
+  const said = ["a", "b", "c"].map((letter) => letter.repeat(30_000));
+  world.network.delayMs = 1_000;
+  for (const text of said) tab.c.publish("said", text, () => {});
+  tab.close();
+  await world.run(60_000);
+  assert.deepEqual(published(world), said.slice(0, 2));
+}));
+
+test("an address may be written in any way, and one that can't be used leaves nothing running", TEST, () => seeds(async (world) => {
+  const urls = ["http://encke.test", "http://encke.test/", "ws://encke.test", "http://encke.test//?x=1", "http://encke.test/#top", "http://encke.test?x#y"];
+  for (const url of urls) {
+    const tab = world.browser({ transports: ["websocket"] }).open({ url, channels: ["lobby"] });
+    await reach(world, `live at ${url}`, live(tab), 5_000);
+    const paths = [...world.sockets].map((pipe) => pipe.path);
+    assert.deepEqual(paths.map((path) => new URL(path).pathname), ["/ws"], url);
+    tab.close();
+    await world.run(1_000);
+  }
+  const events = world.events.filter((event) => event[3]).length;
+  assert.throws(() => world.browser().open({ transports: ["carrier pigeon"] }), /no transport/);
+  assert.equal(world.events.filter((event) => event[3]).length, events);
+}));

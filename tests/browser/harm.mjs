@@ -129,6 +129,7 @@ export const HARM = [
 
   ["a proxy that holds back only the first bytes of a stream", async (stage) => {
     const tab = await stage.client({ last: 1000 }, vices.holdsFirst);
+    await live(tab, "sse"); // before anything is said that would bring its welcome along
     await stays(stage, tab, "sse");
   }],
 

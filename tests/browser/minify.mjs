@@ -8,7 +8,7 @@ import uglify from "uglify-js"; // the one that keeps to ES5, and whose output d
 const web = new URL("../../src/web/", import.meta.url);
 // Names of members that only the library itself sees, and neither a browser, the server nor another tab.
 const OWN = "proof|hold|file|tab|heard|probed|trial|dead|renew|refused|lost|once|born|asked|own|retract|resign|moved|wake" +
-  "|beacon|hear|start|take|listen|say|types|over|end|tick|stop|first";
+  "|beacon|hear|start|take|listen|say|types|over|end|tick|stop|first|tooLong";
 const BANNER = "// source: /encke.src.js\n";
 
 export function compact() {

@@ -106,9 +106,10 @@ export function buffers(head, client, upstream, first) {
 export function holdsFirst(head, client, upstream, first) {
   if (upgrades(head)) return answersUpgrade(502)(head, client);
   let held = null;
-  let parts = 0;
+  let isHead = true; // what comes next begins an answer
   upstream.on("data", (bytes) => {
-    const end = parts++ ? -1 : bytes.indexOf("\r\n\r\n");
+    const end = isHead ? bytes.indexOf("\r\n\r\n") : -1;
+    isHead = false;
     if (end >= 0 && !/^content-length:/im.test(bytes.toString("latin1", 0, end))) {
       client.write(bytes.subarray(0, end + 4));
       held = bytes.subarray(end + 4);
@@ -118,7 +119,10 @@ export function holdsFirst(head, client, upstream, first) {
     }
   });
   upstream.write(first);
-  client.pipe(upstream);
+  client.on("data", (bytes) => {
+    isHead = true;
+    upstream.write(bytes);
+  });
   return true;
 }
 

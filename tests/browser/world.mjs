@@ -12,6 +12,7 @@ const script = new vm.Script(readFileSync(process.env.LIBRARY ?? `${root}src/web
 const STEPS_MAX = 2_000_000;
 const GRACE_MS = 15_000;
 const RING = 5_000; // messages a channel keeps
+const BEACON_BYTES = 65_536; // as browsers bound it
 const KEY_MS = 300_000; // a key is remembered for so long at least, and as long as its message
 
 export function random(seed) { // mulberry32
@@ -87,6 +88,7 @@ class Server {
     this.published = []; // all of this log, evicted or not
     this.clients = new Map();
     this.epochs = 0;
+    this.bytesMax = Infinity; // of a message on a WebSocket
     this.restart();
   }
 
@@ -173,7 +175,7 @@ class Server {
         if (this.refusal?.(c)) return refuse(...this.refusal(c));
         if (c.since && !this.isKnown(client, c) && this.hasForgotten(c.ch, c.since)) return refuse("unknown");
         return reply(this.publish(c.ch, c.data, client.user, c.key));
-      case "login": client.user = c.nick; return reply({ user: c.nick, secret: `secret of ${c.nick}` });
+      case "login": if (this.taken?.has(c.nick)) return refuse("nick_taken"); client.user = c.nick; return reply({ user: c.nick, secret: `secret of ${c.nick}` });
       case "ping": return reply({ at: this.world.now });
       case "who": return reply({ ch: c.ch, users: [...this.clients.values()].filter((x) => x.chans.has(c.ch) && x.user).map((x) => x.user) });
       case "unsubscribe": client.chans.delete(c.ch); return reply();
@@ -261,6 +263,7 @@ class Pipe { // one connection: ordered both ways, each message later than the o
 function serveStream(world, tab, kind, path) {
   const query = new URL(path).searchParams;
   const pipe = new Pipe(world, tab, kind);
+  pipe.path = path;
   const vice = world.network.vice[kind] ?? world.network.vice.all;
   pipe.later(() => {
     if (!pipe.open) return;
@@ -372,7 +375,11 @@ export class Tab {
       location: { protocol: "http:", host: "encke.test" },
       document: { hidden: false, addEventListener: (type, act) => { (tab.listeners[type] ??= []).push(act); } },
       navigator: {
-        sendBeacon: (path, body) => { tab.beacon(path, body); return true; },
+        sendBeacon: (path, body) => {
+          if (body.length > BEACON_BYTES) return false;
+          tab.beacon(path, body);
+          return true;
+        },
       },
       localStorage: storage(browser.kept, (key, value) => {
         for (const other of browser.tabs) if (other !== tab) world.at(1, other.guard(() => other.fire("storage", { key, newValue: value })));
@@ -464,11 +471,15 @@ function socket(s, tab, path) {
   const pipe = serveStream(tab.world, tab, "websocket", path.replace(/^ws/, "http"));
   tab.pipes.add(pipe);
   pipe.onevent = tab.guard((event) => s.onmessage?.({ data: JSON.stringify(event) }));
-  pipe.onend = tab.guard(() => s.onclose?.({ reason: "" }));
+  pipe.onend = tab.guard(() => s.onclose?.({ reason: "", code: pipe.code }));
   s.send = (text) => {
     if (!pipe.client) throw new Error("not open");
     pipe.later(() => { // up, on the same ordered way
       if (!pipe.open || pipe.stuck || !tab.world.network.up) return;
+      if (text.length > tab.world.server.bytesMax) {
+        pipe.code = 1009;
+        return pipe.close();
+      }
       pipe.send(tab.world.server.command(pipe.client, JSON.parse(text)));
     });
   };
