@@ -443,8 +443,9 @@
 
     // What was on its way would end the next link as well, and that is no fault of the transport.
     function tooLong() {
+      var mine = link;
       if (flying) finish(flying, { error: { code: 'message_too_long' } });
-      end('a message was too long', BACKOFF_MS / 2 + backoff(0));
+      if (link === mine) end('a message was too long', BACKOFF_MS / 2 + backoff(0));
     }
 
     // All streams are alike to a proxy that holds them back.
@@ -602,7 +603,7 @@
         if (l.stop) l.stop();
         if (done) done(good === true);
       }
-      l.end = l.refused = l.renew = function () { stop(); };
+      l.end = l.refused = l.renew = l.tooLong = function () { stop(); };
       l.take = l.body = function (event) {
         if (event.type === 'bye') return stop();
         if (l.ok) return;
@@ -632,11 +633,6 @@
       said = prepare(item);
       if (!said) return;
       item.at = now();
-      if (said.op === 'publish' && !item.since) {
-        item.since = top;
-        item.first = item.at;
-        out({ to: item.to, n: item.n, z: top });
-      }
       said = wire(item);
       said.ref = ++refs;
       item.by = link;
@@ -679,7 +675,11 @@
     // and is refused as `unknown` if the log does not reach back to there.
     function wire(item) {
       var said = assign({}, item.body);
-      if (item.since && now() - item.first > KEY_MS) said.since = item.since;
+      if (!item.since) {
+        item.since = top;
+        item.first = now();
+        out({ to: item.to, n: item.n, z: top }); // the tab lives longer than its leader
+      } else if (said.op === 'publish' && now() - item.first > KEY_MS) said.since = item.since;
       return said;
     }
 
@@ -856,7 +856,7 @@
         tries = strikes = held = rounds = 0;
         rest();
         climbMs = SHORT_MS;
-        if (now() >= until) connect();
+        if (link || now() >= until) connect();
       },
 
       // Hands what was not answered to the browser, which sends it when the page is gone.
