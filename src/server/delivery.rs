@@ -216,9 +216,9 @@ impl Hall {
         links.set_deadline(id, links.now().after(u64::from(heartbeat_s) * 1000).min(message_by));
     }
 
-    /// Sends a blank line on a stream over HTTP that has begun a moment ago. Some proxies (Varnish) hold back the
-    /// bytes that came together with the head of a response until more come, and pass on at once whatever comes
-    /// later: without this the welcome would arrive with the first heartbeat.
+    /// Sends a blank line on a stream over HTTP that has begun a moment ago. Some proxies (Varnish) hold back
+    /// the bytes that came together with the head of a response until more come, and pass on at once whatever
+    /// comes later: without this the welcome would arrive with the first heartbeat.
     pub(super) fn follow_up(&mut self, links: &mut Links, client: ClientId) {
         let Some((id, transport)) = self.clients.line(client) else { return };
         // A heartbeat that is due does the same.

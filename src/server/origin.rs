@@ -97,9 +97,9 @@ pub fn is_named(origin: &str, allowed: &[String]) -> bool {
 }
 
 /// The request fields that a page of an allowed origin may send: those that encke reads, and whatever the
-/// preflight asks for. encke gives no field a meaning that its own pages may not use, and a library of the page
-/// or a proxy on the way may need others than encke reads. A preflight that asks for too many, or for what is
-/// no field name, gets the first alone.
+/// preflight asks for. encke gives no field a meaning that its own pages may not use, and a library of the
+/// page or a proxy on the way may need others than encke reads. A preflight that asks for too many, or for
+/// what is no field name, gets the first alone.
 fn allowed_fields(head: &Head<'_>) -> String {
     let mut list = USUAL_FIELDS.to_owned();
     let bytes_max = list.len() + PREFLIGHT_FIELDS_BYTES_MAX;

@@ -51,9 +51,9 @@ pub struct Params<'t> {
 
 impl<'t> Params<'t> {
     /// Reads the query, and `Last-Event-ID`, which wins over `since`: a browser that reconnects by itself
-    /// repeats the query it first came with. A polyfill does that too, and puts `Last-Event-ID` into the query,
-    /// since it can't set the field from every origin; the field wins over that. Parameters that are not ours
-    /// are left alone.
+    /// repeats the query it first came with. A polyfill does that too, and puts `Last-Event-ID` into the
+    /// query, since it can't set the field from every origin; the field wins over that. Parameters that are
+    /// not ours are left alone.
     ///
     /// # Errors
     /// A value that is not of its form, with a sentence that says which form that is. Numbers beyond the

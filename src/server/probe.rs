@@ -1,9 +1,10 @@
 //! `/probe`: an answer in three parts, each a moment after the one before.
 //!
 //! A page that sees the first part well before the last knows that nothing between it and the server holds
-//! streams back; a page that sees all of them at once goes on to polling without waiting in vain for a stream's
-//! first event. Two parts would not do: something that holds back the bytes which came together with the head
-//! until others follow, and these alone, brings the first two together, and streams pass it all the same. `pad` puts padding in front, as on the streams, for what lets go once it holds enough. It is
+//! streams back; a page that sees all of them at once goes on to polling without waiting in vain for a
+//! stream's first event. Two parts would not do: something that holds back the bytes which came together with
+//! the head until others follow, and these alone, brings the first two together, and streams pass it all the
+//! same. `pad` puts padding in front, as on the streams, for what lets go once it holds enough. It is
 //! framed as they are, too: its end is the end of the connection.
 //!
 //! Nobody is behind it: no client is made, nothing is read. Read first: RFC 9112, section 6.3.

@@ -316,7 +316,8 @@ impl Session {
         }
     }
 
-    /// The answer has begun. So many parts follow if it is a probe's; a stream has none, and won't end by itself.
+    /// The answer has begun. So many parts follow if it is a probe's; a stream has none, and won't end by
+    /// itself.
     pub fn stream(&mut self, parts: u8) {
         self.change(|session| session.go(State::Streaming(parts)));
     }

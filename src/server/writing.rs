@@ -184,9 +184,9 @@ impl Server {
     /// and nothing since then takes it back, not a quota that is spent, nor what an application thinks of its
     /// author now. Else the author would be told that a message is not published which everybody has read.
     ///
-    /// With `since` it was sent before, when the log's head was that cursor or a later one, and the answer was
-    /// lost. A message of the same log, whose key would answer for it, may have been evicted since then: nobody
-    /// can say whether it was published, so it is not published now.
+    /// With `since` it was sent before, when the log's head was that cursor or a later one, and the answer
+    /// was lost. A message of the same log, whose key would answer for it, may have been evicted since then:
+    /// nobody can say whether it was published, so it is not published now.
     fn publish(
         &mut self,
         links: &mut Links,
