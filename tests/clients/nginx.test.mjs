@@ -92,7 +92,7 @@ test("below a path of the site everything that is served finds what it needs", {
     .replace("location / {", "location = /healthz { proxy_pass http://127.0.0.1:8080; }\nlocation /chat/ {")
     .replace(/proxy_pass ([^;]*);(?=\s+proxy_http)/, "proxy_pass $1/;") });
   assert.equal((await fetch(`${proxy.base}/encke.js`)).status, 404, "outside of the path there is nothing");
-  const seen = new Set(["lab", "encke.mjs", "encke.js", "encke.src.js", "encke.d.ts"].map((path) => `${proxy.base}/chat/${path}`));
+  const seen = new Set(["", "lab", "encke.mjs", "encke.js", "encke.src.js", "encke.d.ts"].map((path) => `${proxy.base}/chat/${path}`));
   for (const at of seen) {
     const answer = await fetch(at);
     assert.equal(answer.status, 200, at);
@@ -101,11 +101,10 @@ test("below a path of the site everything that is served finds what it needs", {
       const { origin, pathname } = new URL(named, at);
       if (origin !== proxy.base) continue;
       assert.ok(pathname.startsWith("/chat/"), `${at} names ${named}`);
-      // The chat's page is looked at in a browser.
-      if (pathname !== "/chat/") seen.add(`${proxy.base}${pathname}`);
+      seen.add(`${proxy.base}${pathname}`);
     }
   }
-  for (const found of ["lab.css", "lab.js", "lab-wires.js", "chat-kept.js", "theme.js", "logo.svg"]) {
+  for (const found of ["lab.css", "lab.js", "lab-wires.js", "chat.js", "chat-kept.js", "theme.js", "logo.svg"]) {
     assert.ok(seen.has(`${proxy.base}/chat/${found}`), `${found} was found`);
   }
   await hears("/chat/sse?ch=a", "below a path", () => publish(server.base, "a", "below a path"));
