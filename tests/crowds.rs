@@ -306,6 +306,13 @@ fn so_many_people_are_listed() {
         (length(&told["people"]), &told["count"]),
         (PEOPLE_LISTED_MAX, &(PEOPLE_LISTED_MAX + 1).into())
     );
+    let who = stage.command(&last, r#"{"op":"who","ch":"a"}"#);
+    assert_eq!(
+        (length(&who["users"]), &who["count"], &who["more"]),
+        (PEOPLE_LISTED_MAX, &(PEOPLE_LISTED_MAX + 1).into(), &true.into())
+    );
+    let channel = json(&stage.ask("GET /channels/a", ""));
+    assert_eq!((length(&channel["names"]), &channel["more"]), (PEOPLE_LISTED_MAX, &true.into()));
     let users = json(&stage.ask("GET /admin/users", ""));
     assert_eq!(length(&users["users"]), PEOPLE_LISTED_MAX);
 }

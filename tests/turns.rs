@@ -11,9 +11,10 @@ use std::ops::Range;
 
 use encke::chat::Chat;
 use encke::limits::{
-    ACCEPTS_PER_TURN_MAX, FAN_OUT_BATCH_MAX, FLUSHES_PER_TURN_MAX, INFLATED_BYTES_PER_TURN_MAX,
-    LINKS_CALLED_BACK_PER_TURN_MAX, LINKS_READ_PER_TURN_MAX, READ_BUFFER_BYTES, READ_BYTES_PER_TURN_MAX,
-    READS_PER_LINK_MAX, SLICES_PER_WRITE_MAX, WRITE_BYTES_PER_LINK_MAX, WRITE_BYTES_PER_TURN_MAX,
+    ACCEPTS_PER_TURN_MAX, DEFLATE_BYTES_PER_TURN_MAX, DRAINS_PER_LINK_MAX, FAN_OUT_BATCH_MAX,
+    FLUSHES_PER_TURN_MAX, INFLATED_BYTES_PER_TURN_MAX, LINKS_CALLED_BACK_PER_TURN_MAX,
+    LINKS_READ_PER_TURN_MAX, READ_BUFFER_BYTES, READ_BYTES_PER_TURN_MAX, READS_PER_LINK_MAX,
+    SLICES_PER_WRITE_MAX, SPENT_PER_LINK_MAX, WRITE_BYTES_PER_LINK_MAX, WRITE_BYTES_PER_TURN_MAX,
 };
 use encke::reactor::{ConnId, Handler, Links};
 use encke::server::{Config, Shared};
@@ -203,6 +204,84 @@ fn so_many_bytes_are_written_to_one() {
         assert_eq!(turn(&mut stage, &peers).written, [SHARE, SHARE]);
     }
     assert_eq!(turn(&mut stage, &peers).written, [0, 0]);
+}
+
+/// A handler that answers each drain, and asks for the next one: the link's share holds for it too.
+#[test]
+fn so_many_bytes_are_written_to_one_that_asks_for_more() {
+    const SHARE: usize = WRITE_BYTES_PER_LINK_MAX;
+    let mut stage = Stage::new(|links, id, bytes| match bytes {
+        b"much" => links.want_drain(id),
+        _ => links.send(id, bytes.to_vec()),
+    });
+    stage.handler.on_drain = |links, id| {
+        links.send(id, vec![b'x'; 3 * SHARE / 4]);
+        links.want_drain(id);
+    };
+    let peers = open(&mut stage, 2);
+    stage.write(peers[0], b"much");
+    for _ in 0..4 {
+        stage.write(peers[1], b"ping");
+        assert_eq!(turn(&mut stage, &peers).written, [SHARE, 4]);
+    }
+}
+
+/// One that asks for its drain again and again, and has nothing to write, is asked so often in a turn.
+#[test]
+fn so_many_drains_are_told_to_one() {
+    let mut stage = Stage::new(|links, id, _| links.want_drain(id));
+    stage.handler.on_drain = |links, id| links.want_drain(id);
+    let peers = open(&mut stage, 1);
+    stage.write(peers[0], b"x");
+    for turns in 1..4 {
+        turn(&mut stage, &peers);
+        assert_eq!(stage.seen(0).drained, turns * DRAINS_PER_LINK_MAX);
+    }
+}
+
+/// What one has spent of the turn in work leaves the rest of its bytes to the next turn.
+#[test]
+fn so_much_work_is_done_for_one() {
+    let mut stage = Stage::new(|links, _, _| links.spend(SPENT_PER_LINK_MAX));
+    let peers = open(&mut stage, 2);
+    stage.write(peers[0], &[b'x'; 2 * READ_BUFFER_BYTES]);
+    stage.write(peers[1], b"x");
+    assert_eq!(turn(&mut stage, &peers).read, [READ_BUFFER_BYTES, 1]);
+    assert_eq!(turn(&mut stage, &peers).read, [READ_BUFFER_BYTES, 0]);
+}
+
+/// History that one connection asks for again and again, compressed as it would be if there were no bound.
+#[test]
+fn so_many_bytes_are_compressed() {
+    let mut stage = Stage::of(server(Config::default(), Chat::new()));
+    let peers = open(&mut stage, 2);
+    peers.iter().for_each(|&peer| stage.write(peer, UPGRADE.as_bytes()));
+    stage.settle();
+    let letters = |seed: u32| {
+        let bit = |place: u32| (place.wrapping_mul(2_654_435_761) ^ seed) & 0x8000 > 0;
+        (0..60_000).map(|place| if bit(place) { 'a' } else { 'b' }).collect::<String>()
+    };
+    for number in 0..17 {
+        let said = format!("{{\"op\":\"publish\",\"ch\":\"big\",\"data\":\"{}\"}}", letters(number));
+        stage.write(peers[0], &frame(TEXT, said.as_bytes()));
+        stage.settle();
+        stage.read(peers[0]);
+    }
+    let ask = frame(TEXT, br#"{"op":"history","ch":"big"}"#);
+    stage.write(peers[0], &ask.repeat(40));
+    stage.write(peers[0], &frame(TEXT, br#"{"op":"subscribe","ch":"big","last":17}"#));
+    let mut told = 0;
+    for _ in 0..400 {
+        let before = stage.handler.deflated();
+        stage.write(peers[1], &frame(TEXT, br#"{"op":"ping"}"#));
+        let written = turn(&mut stage, &peers).written;
+        assert!(written[1] > 0, "the other is answered in the turn in which it asks");
+        assert!(written[0] <= WRITE_BYTES_PER_LINK_MAX, "{}", written[0]);
+        let compressed = stage.handler.deflated() - before;
+        assert!(compressed < DEFLATE_BYTES_PER_TURN_MAX + 65_536, "{compressed}");
+        told += written[0];
+    }
+    assert!(told > 40 * 200_000, "{told} bytes: nothing was left out");
 }
 
 #[test]

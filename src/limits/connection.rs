@@ -1,6 +1,6 @@
 //! Bounds of a connection that depend on what stands around the program: browsers, proxies, the system.
 
-use super::{METHOD_BYTES_MAX, TARGET_BYTES_MAX};
+use super::{METHOD_BYTES_MAX, READ_BYTES_PER_TURN_MAX, TARGET_BYTES_MAX};
 
 /// Bytes of one request head, request line and all field lines, up to and with the empty line, unless the
 /// command line says otherwise. Ten times what a browser with many cookies sends; a head is the one thing a
@@ -30,3 +30,25 @@ pub const DESCRIPTORS_SPARED: usize = 32;
 
 const _: () = assert!(METHOD_BYTES_MAX + TARGET_BYTES_MAX < HEAD_BYTES_MIN);
 const _: () = assert!(HEAD_BYTES_MIN <= HEAD_BYTES_DEFAULT && HEAD_BYTES_DEFAULT <= HEAD_BYTES_MAX);
+
+/// Times that one connection is asked for more within a turn, once what waited for it is out. Each may make
+/// an answer, and small answers reach no bound of bytes.
+pub const DRAINS_PER_LINK_MAX: usize = 32;
+
+/// Bytes after which no further message is compressed in a turn: the slowest text takes 30 nanoseconds a byte,
+/// so a millisecond, and the last message may take two more. What comes after goes out as it is (RFC 7692,
+/// section 6).
+pub const DEFLATE_BYTES_PER_TURN_MAX: u64 = 32 * 1024;
+
+/// Bytes of a reply to one client up to which it is compressed. Longer ones, which a few bytes can ask for,
+/// would take the turn's compression away from messages that are compressed once for many.
+pub const DEFLATE_REPLY_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes read that parsing one byte of JSON costs as much as. The budget of a turn's reading is for both.
+pub const PARSED_BYTE_COST: u64 = 16;
+
+/// Bytes of work, counted as those read, after which one connection is not read from again in its turn.
+pub const SPENT_PER_LINK_MAX: u64 = 256 * 1024;
+
+const _: () = assert!(DEFLATE_REPLY_BYTES_MAX as u64 <= DEFLATE_BYTES_PER_TURN_MAX);
+const _: () = assert!(SPENT_PER_LINK_MAX < READ_BYTES_PER_TURN_MAX);

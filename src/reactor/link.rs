@@ -239,12 +239,17 @@ impl Links {
         Some(id)
     }
 
+    /// The next link to flush. It counts as queued until [`Links::flushed`] or [`Links::put_off`], so that
+    /// what its own handler sends meanwhile does not queue it a second time, past its share of the turn.
     pub(super) fn next_dirty(&mut self) -> Option<ConnId> {
-        let id = self.dirty.pop_front()?;
+        self.dirty.pop_front()
+    }
+
+    /// A link was flushed, and nothing of it is left to do in a later turn.
+    pub(super) fn flushed(&mut self, id: ConnId) {
         if let Some(link) = self.link(id) {
             link.in_dirty = false;
         }
-        Some(id)
     }
 
     /// Whether no link is queued for anything.

@@ -48,10 +48,10 @@ pub use self::timer::TIMER_KEY_MAX;
 use self::timer::{Packed, Timer};
 use self::write::write_link;
 use crate::limits::{
-    ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, DRAIN_MS, FAN_OUT_BATCH_MAX, FLUSHES_PER_TURN_MAX,
-    LINGER_AT_STOP_MS, LINGER_BYTES_MAX, LINGER_MS, LINKS_READ_PER_TURN_MAX, READ_BUFFER_BYTES,
-    READ_BYTES_PER_TURN_MAX, READS_PER_LINK_MAX, REFUSALS_MAX, STOP_MS, WRITE_BYTES_PER_LINK_MAX,
-    WRITE_BYTES_PER_TURN_MAX,
+    ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, DRAIN_MS, DRAINS_PER_LINK_MAX, FAN_OUT_BATCH_MAX,
+    FLUSHES_PER_TURN_MAX, LINGER_AT_STOP_MS, LINGER_BYTES_MAX, LINGER_MS, LINKS_READ_PER_TURN_MAX,
+    READ_BUFFER_BYTES, READ_BYTES_PER_TURN_MAX, READS_PER_LINK_MAX, REFUSALS_MAX, SPENT_PER_LINK_MAX,
+    STOP_MS, WRITE_BYTES_PER_LINK_MAX, WRITE_BYTES_PER_TURN_MAX,
 };
 
 /// The loop and all its connections.
@@ -292,9 +292,11 @@ impl<I: Io> Reactor<I> {
     }
 
     fn read_link(&mut self, handler: &mut impl Handler, id: ConnId) {
+        let enough = self.links.spent + SPENT_PER_LINK_MAX;
         for _ in 0..READS_PER_LINK_MAX {
+            let is_spent = self.links.spent >= enough;
             let Some(link) = self.links.link(id) else { return };
-            if !link.is_heard() || !link.readable {
+            if is_spent || !link.is_heard() || !link.readable {
                 return;
             }
             let Some(stream) = self.streams[id.slot()].as_mut() else { return };
@@ -367,36 +369,42 @@ impl<I: Io> Reactor<I> {
                     return;
                 }
                 let Some(id) = self.links.next_dirty() else { break };
-                self.flush_link(handler, id);
+                match self.flush_link(handler, id) {
+                    Flushed::Done => self.links.flushed(id),
+                    Flushed::Later => self.links.put_off(id),
+                }
             }
             budget = budget.saturating_sub(batch);
         }
     }
 
-    fn flush_link(&mut self, handler: &mut impl Handler, id: ConnId) {
+    /// Writes what waits on one link, and asks the handler for more where it wanted that: both at most up to
+    /// the link's share of a turn.
+    fn flush_link(&mut self, handler: &mut impl Handler, id: ConnId) -> Flushed {
         let now = self.links.now;
-        let mut sent = 0;
+        let (mut sent, mut drains) = (0, 0);
         while sent < WRITE_BYTES_PER_LINK_MAX {
-            let Some(link) = self.links.link(id) else { return };
+            let Some(link) = self.links.link(id) else { return Flushed::Done };
             if link.phase == Phase::Doomed || link.phase == Phase::Lingering {
-                return;
+                return Flushed::Done;
             }
             if link.outbox.is_empty() {
                 if link.phase == Phase::Draining {
                     self.linger(id);
-                    return;
+                    return Flushed::Done;
                 }
-                if !std::mem::take(&mut link.hungry) {
-                    return;
+                if !link.hungry {
+                    return Flushed::Done;
                 }
+                if drains == DRAINS_PER_LINK_MAX {
+                    return Flushed::Later;
+                }
+                link.hungry = false;
+                drains += 1;
                 handler.on_drain(&mut self.links, id);
-                let more = self.links.queued(id) > 0 || !self.links.is_open(id);
-                if !more {
-                    return;
-                }
                 continue;
             }
-            let Some(stream) = self.streams[id.slot()].as_mut() else { return };
+            let Some(stream) = self.streams[id.slot()].as_mut() else { return Flushed::Done };
             match write_link(&mut self.io, stream, link, WRITE_BYTES_PER_LINK_MAX - sent, now) {
                 Ok(count) => {
                     sent += count;
@@ -404,18 +412,18 @@ impl<I: Io> Reactor<I> {
                     self.links.stats.writes += 1;
                     self.links.stats.written_bytes += count as u64;
                     if is_done {
-                        return;
+                        return Flushed::Done;
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Flushed::Done,
                 Err(_) => {
                     self.links.doom(id, Why::Broken);
-                    return;
+                    return Flushed::Done;
                 }
             }
         }
-        self.links.put_off(id);
+        Flushed::Later
     }
 
     /// All is written: shuts our side and waits for the peer to shut its own.
@@ -488,6 +496,14 @@ impl<I: Io> Reactor<I> {
     pub fn io(&mut self) -> &mut I {
         &mut self.io
     }
+}
+
+/// How far the flush of one link has come.
+enum Flushed {
+    /// All that waited is written, or the socket takes no more for now.
+    Done,
+    /// Its share of the turn is spent, and something is left to write or to ask for.
+    Later,
 }
 
 /// Whether an error of accept concerns only the connection that it would have returned (accept(2)).

@@ -39,11 +39,10 @@ impl Links {
         self.spent += bytes;
     }
 
-    /// Its share of this turn is written: nothing more is before the next, whatever is asked for meanwhile.
+    /// Defers the rest of a link that is being flushed to the next turn: its share of this one is written.
     pub(super) fn put_off(&mut self, id: ConnId) {
-        if let Some(link) = self.link(id)
-            && !std::mem::replace(&mut link.in_dirty, true)
-        {
+        if let Some(link) = self.link(id) {
+            debug_assert!(link.in_dirty, "only a link that is being flushed is put off");
             self.put_off.push_back(id);
         }
     }

@@ -18,7 +18,7 @@ use super::refusal::Refusal;
 use super::routes::Route;
 use super::transport::Transport;
 use crate::hub::{self, ChannelInfo, Data, Once};
-use crate::limits::{BATCH_LINES_MAX, COMMAND_BYTES_MAX};
+use crate::limits::{BATCH_LINES_MAX, COMMAND_BYTES_MAX, PEOPLE_LISTED_MAX};
 use crate::reactor::Links;
 use crate::wire::json;
 use crate::wire::response::Response;
@@ -202,8 +202,9 @@ impl Hall {
                 "There is no such channel; it begins with its first message or reader.",
             )
         })?;
-        let users = self.users(channel);
-        Ok(self.listed(&info).strings("names", users.iter().map(String::as_str)))
+        let users = self.users(channel, PEOPLE_LISTED_MAX);
+        let names = self.listed(&info).strings("names", users.iter().map(String::as_str));
+        Ok(names.boolean("more", users.len() < info.users))
     }
 
     fn listed(&self, info: &ChannelInfo<'_>) -> Object {

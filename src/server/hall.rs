@@ -372,9 +372,11 @@ impl Hall {
         self.hub.user(self.reader(client)?).map(|user| &**user)
     }
 
-    pub(super) fn users(&self, channel: &str) -> Vec<String> {
+    /// The first users of a channel in the order of their names, `most` of them.
+    pub(super) fn users(&self, channel: &str, most: usize) -> Vec<String> {
         let id = self.hub.find(channel);
-        id.into_iter().flat_map(|id| self.hub.users(id)).map(|(user, _)| user.to_owned()).collect()
+        let users = id.into_iter().flat_map(|id| self.hub.users(id));
+        users.map(|(user, _)| user.to_owned()).take(most).collect()
     }
 
     pub(super) fn set_timer(&mut self, links: &mut Links, ms: u64, tag: u64) {

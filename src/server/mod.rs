@@ -78,7 +78,7 @@ pub use self::transport::Transport;
 /// Bytes for the body of a response that are held once, however many are being sent them.
 pub use crate::account::Image as Shared;
 pub use crate::hub::ChannelInfo;
-use crate::limits::{HEAD_MS, HIGH_WATER_BYTES, INFLATED_BYTES_PER_TURN_MAX};
+use crate::limits::{DEFLATE_BYTES_PER_TURN_MAX, HEAD_MS, HIGH_WATER_BYTES, INFLATED_BYTES_PER_TURN_MAX};
 use crate::reactor::{ConnId, Handler, Links, Why};
 use crate::wire::http::Head;
 use crate::wire::proxy::Source;
@@ -169,6 +169,12 @@ impl Server {
             ended: given.ended,
             refused: given.refused,
         }
+    }
+
+    /// Bytes that were compressed since the start, as they were before.
+    #[doc(hidden)]
+    pub fn deflated(&self) -> u64 {
+        self.hall.deflater.counts().plain
     }
 
     /// Takes bytes of a connection apart and does what they ask, one thing after the other.
@@ -362,6 +368,7 @@ impl Handler for Server {
     fn on_turn(&mut self, links: &mut Links) {
         self.hall.runs.clear();
         self.hall.deflater.forget();
+        self.hall.deflater.grant(DEFLATE_BYTES_PER_TURN_MAX);
         self.hall.set_time(links);
         if !std::mem::replace(&mut self.started, true) {
             self.app.on_start(&mut Ctx { hall: &mut self.hall, links });

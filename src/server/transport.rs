@@ -5,6 +5,7 @@
 
 use crate::account::Image;
 use crate::hub::Message;
+use crate::limits::DEFLATE_REPLY_BYTES_MAX;
 use crate::reactor::Chunk;
 use crate::wire::deflate::{Deflater, Window};
 use crate::wire::{ndjson, script, sse, ws};
@@ -116,9 +117,10 @@ impl Transport {
         )
     }
 
-    /// The bytes of an event for one reader: of an answer, which may be long.
+    /// The bytes of a reply to one client. A long one is not compressed: see `DEFLATE_REPLY_BYTES_MAX`.
     pub fn answer(self, json: &[u8], deflater: &mut Deflater) -> Chunk {
-        let packed = self.window().and_then(|window| deflater.frame(ws::Opcode::Text, json, window));
+        let window = self.window().filter(|_| json.len() <= DEFLATE_REPLY_BYTES_MAX);
+        let packed = window.and_then(|window| deflater.frame(ws::Opcode::Text, json, window));
         packed.map_or_else(|| self.event(None, json).into(), Chunk::Shared)
     }
 

@@ -18,7 +18,7 @@ use super::refusal::Refusal;
 use crate::hub::{Cursor, Data, Once, Published};
 use crate::limits::{
     COMMANDS_PER_SEND_MAX, HISTORY_BYTES_MAX, HISTORY_DEFAULT, HISTORY_MAX, KEY_BYTES_MAX, LAST_MAX,
-    SEND_REPLY_BYTES_MAX,
+    PARSED_BYTE_COST, PEOPLE_LISTED_MAX, SEND_REPLY_BYTES_MAX,
 };
 use crate::reactor::Links;
 use crate::wire::json;
@@ -71,6 +71,7 @@ impl Server {
 
     /// Carries out one command and says how it went. It never fails: what is wrong is in the reply.
     pub(super) fn command(&mut self, links: &mut Links, client: ClientId, text: &str) -> Object {
+        links.spend(PARSED_BYTE_COST * text.len() as u64);
         let command = Command::parse(text);
         let is_login = command.as_ref().is_ok_and(|command| command.op() == "login");
         let admitted = self.admit_command(links, client, is_login);
@@ -287,15 +288,17 @@ impl Hall {
         if published.repeated { answer.boolean("repeated", true) } else { answer }
     }
 
-    /// Who is in a channel: its users, counted as presence events count them, and all who read it, with a
-    /// name or without.
+    /// Who is in a channel: the first of its users by name, how many there are, counted as presence events
+    /// count them, and all who read it, with a name or without. `more` says that not all are listed.
     pub(super) fn who(&self, channel: &str) -> Object {
         let info = self.hub.find(channel).and_then(|id| self.hub.channel(id));
-        let (users, readers) = (self.users(channel), info.map_or(0, |info| info.readers));
+        let (count, readers) = info.map_or((0, 0), |info| (info.users, info.readers));
+        let users = self.users(channel, PEOPLE_LISTED_MAX);
         Object::new()
             .string("ch", channel)
             .strings("users", users.iter().map(String::as_str))
-            .number("count", users.len() as u64)
+            .boolean("more", users.len() < count)
+            .number("count", count as u64)
             .number("readers", readers as u64)
     }
 

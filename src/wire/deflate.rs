@@ -60,6 +60,8 @@ pub struct Deflater {
     /// Room for a header, and behind it what is compressed.
     scratch: Vec<u8>,
     counts: Counts,
+    /// Octets that may still be compressed before the caller grants more. None: any number.
+    granted: Option<u64>,
 }
 
 /// The compressor for one window.
@@ -136,6 +138,12 @@ impl Deflater {
         }
     }
 
+    /// Grants that many octets, with gain or without, in place of what was granted before. The message that
+    /// passes them is the last that is compressed, until the next grant.
+    pub fn grant(&mut self, octets: u64) {
+        self.granted = Some(octets);
+    }
+
     /// Lets go of the last message.
     pub fn forget(&mut self) {
         (self.full.last, self.narrow.last) = (None, None);
@@ -157,9 +165,10 @@ impl Deflater {
 
     /// Compresses into the scratch, behind the room for a header. How long it became, if that is worth it.
     fn deflate(&mut self, payload: &[u8], window: Window) -> Option<usize> {
-        if payload.len() < DEFLATE_BYTES_MIN {
+        if payload.len() < DEFLATE_BYTES_MIN || self.granted == Some(0) {
             return None;
         }
+        self.granted = self.granted.map(|octets| octets.saturating_sub(payload.len() as u64));
         // More than this is no gain, and then it may as well not fit.
         let room = payload.len() - payload.len() / DEFLATE_GAIN + TAIL.len();
         let mut scratch = std::mem::take(&mut self.scratch);

@@ -36,6 +36,7 @@ pub(crate) struct Witness {
     pub(crate) links_max: usize,
     pub(crate) on_read: OnRead,
     pub(crate) on_eof: fn(&mut Links, ConnId),
+    pub(crate) on_drain: fn(&mut Links, ConnId),
     /// Who is to be told the news, and how many were at a time.
     pub(crate) due: VecDeque<ConnId>,
     pub(crate) batches: Vec<usize>,
@@ -70,8 +71,9 @@ impl Handler for Witness {
         (self.on_eof)(links, id);
     }
 
-    fn on_drain(&mut self, _: &mut Links, id: ConnId) {
+    fn on_drain(&mut self, links: &mut Links, id: ConnId) {
         self.of(id).drained += 1;
+        (self.on_drain)(links, id);
     }
 
     fn on_deadline(&mut self, links: &mut Links, id: ConnId) {
@@ -126,6 +128,7 @@ impl Stage {
             links_max: 10_000,
             on_read: Box::new(on_read),
             on_eof: |links, id| links.close(id),
+            on_drain: |_, _| {},
             due: VecDeque::new(),
             batches: Vec::new(),
         })
