@@ -35,10 +35,10 @@ const _: () = assert!(HEAD_BYTES_MIN <= HEAD_BYTES_DEFAULT && HEAD_BYTES_DEFAULT
 /// an answer, and small answers reach no bound of bytes.
 pub const DRAINS_PER_LINK_MAX: usize = 32;
 
-/// Bytes after which no further message is compressed in a turn: the slowest text takes 30 nanoseconds a byte,
-/// so a millisecond, and the last message may take two more. What comes after goes out as it is (RFC 7692,
-/// section 6).
-pub const DEFLATE_BYTES_PER_TURN_MAX: u64 = 32 * 1024;
+/// Bytes after which no further message is compressed in a turn. The slowest text takes 30 nanoseconds a
+/// byte, so three milliseconds, and the last message may take two more. What comes after goes out as it is
+/// (RFC 7692, section 6).
+pub const DEFLATE_BYTES_PER_TURN_MAX: u64 = 96 * 1024;
 
 /// Bytes of a reply to one client up to which it is compressed. Longer ones, which a few bytes can ask for,
 /// would take the turn's compression away from messages that are compressed once for many.

@@ -9,7 +9,7 @@
 //! the reactor must remember what it was told until a read or write says `WouldBlock`.
 
 use std::fmt;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -335,6 +335,11 @@ impl Io for Kernel {
 /// If the system has none: nothing that must not be guessed could then be made.
 pub fn entropy(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the system has a random source");
+}
+
+/// Whether an error of accept concerns only the connection that it would have returned (accept(2)).
+pub(super) fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
 }
 
 #[cfg(test)]

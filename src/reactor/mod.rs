@@ -33,20 +33,20 @@ mod timer;
 pub mod wheel;
 mod write;
 
-use std::io::{Error, ErrorKind, Result};
+use std::io::{ErrorKind, Result};
 use std::net::SocketAddr;
 
 use log::{debug, warn};
 
 pub use self::handler::Handler;
 pub use self::id::ConnId;
-use self::io::{Io, Ready};
+use self::io::{Io, Ready, is_passing};
 pub use self::link::{Links, Phase, Why};
 pub use self::outbox::Chunk;
 pub use self::time::Instant;
 pub use self::timer::TIMER_KEY_MAX;
 use self::timer::{Packed, Timer};
-use self::write::write_link;
+use self::write::{Flushed, write_link};
 use crate::limits::{
     ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, DRAIN_MS, DRAINS_PER_LINK_MAX, FAN_OUT_BATCH_MAX,
     FLUSHES_PER_TURN_MAX, LINGER_AT_STOP_MS, LINGER_BYTES_MAX, LINGER_MS, LINKS_READ_PER_TURN_MAX,
@@ -496,17 +496,4 @@ impl<I: Io> Reactor<I> {
     pub fn io(&mut self) -> &mut I {
         &mut self.io
     }
-}
-
-/// How far the flush of one link has come.
-enum Flushed {
-    /// All that waited is written, or the socket takes no more for now.
-    Done,
-    /// Its share of the turn is spent, and something is left to write or to ask for.
-    Later,
-}
-
-/// Whether an error of accept concerns only the connection that it would have returned (accept(2)).
-fn is_passing(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
 }

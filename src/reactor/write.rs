@@ -9,6 +9,14 @@ use super::link::Link;
 use super::time::Instant;
 use crate::limits::SLICES_PER_WRITE_MAX;
 
+/// How far the flush of one link has come.
+pub(super) enum Flushed {
+    /// All that waited is written, or the socket takes no more for now.
+    Done,
+    /// Its share of the turn is spent, and something is left to write or to ask for.
+    Later,
+}
+
 /// One system call for what waits on `link`: as much as one call may carry, `bytes_max` at most.
 pub(super) fn write_link<I: Io>(
     io: &mut I,
