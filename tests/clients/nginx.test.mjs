@@ -84,7 +84,7 @@ test("WebSocket needs the lines", { skip, timeout: 30_000 }, async () => {
 });
 
 // What a page or a script of ours names: what it loads, what it links to, what it imports.
-const ADDRESSES = /(?:\b(?:src|href)="|\bfrom "|\bimport(?: |\()")([^"]*)"/g;
+const ADDRESSES = /(?:\b(?:src|href)="|\bfrom "(?=[./])|\bimport(?: |\()")([^"]*)"/g;
 
 test("below a path of the site everything that is served finds what it needs", { skip, timeout: 30_000 }, async () => {
   const { http, server: lines } = fromReadme();
