@@ -132,7 +132,7 @@ impl Kernel {
     }
 
     /// Heeds the signals that people and their tools send to programs, all of which would end this one at
-    /// once by default: see [`Meaning`]. Only the program itself should ask for that: signals belong to the
+    /// once by default: see `Meaning`. Only the program itself should ask for that: signals belong to the
     /// whole process.
     ///
     /// # Errors
