@@ -220,7 +220,7 @@ fn the_chat_is_extended_by_a_command() {
         "bad_value"
     );
     assert_eq!(refused(&server.command(&reader.sid, &json!({"op": "rol", "ch": "lobby"}))), "unknown_op");
-    assert_eq!(server.post("/admin/mute", r#"{"user":"ann","seconds":60}"#).status, 200);
+    assert_eq!(server.post_as_operator("/admin/mute", r#"{"user":"ann","seconds":60}"#).status, 200);
     assert_eq!(refused(&server.command(&reader.sid, &roll)), "muted", "the chat is asked");
 }
 

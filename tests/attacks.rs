@@ -6,7 +6,7 @@
 mod common;
 
 use common::client::{PING, PONG, TEXT, UPGRADE, frame};
-use common::{Client, Reader, Running, Way, serve};
+use common::{AS_OPERATOR, Client, Reader, Running, Way, serve};
 use encke::limits::{self, Rate};
 use encke::server::Limits;
 use serde_json::json;
@@ -19,32 +19,148 @@ fn trusting(address: &str) -> encke::server::Network {
 
 // Who is who behind a proxy.
 
+/// What only the key opens, wherever a request comes from.
+const OPERATIONS: [(&str, &str, &str); 10] = [
+    ("GET", "/admin/users", ""),
+    ("POST", "/admin/kick", r#"{"user":"ann"}"#),
+    ("POST", "/admin/notice", r#"{"text":"x"}"#),
+    ("POST", "/admin/clear", r#"{"ch":"lobby"}"#),
+    ("POST", "/publish/@ann", "1"),
+    ("GET", "/channels/@ann", ""),
+    ("GET", "/channels/@ann/history", ""),
+    ("DELETE", "/channels/lobby", ""),
+    ("DELETE", "/channels/@ann", ""),
+    ("GET", "/metrics", ""),
+];
+
+/// What a program on this machine may do without the key.
+const LOCAL: [(&str, &str, &str); 5] = [
+    ("POST", "/publish/lobby", "1"),
+    ("POST", "/publish", r#"{"ch":"lobby","data":1}"#),
+    ("GET", "/channels", ""),
+    ("GET", "/channels/lobby", ""),
+    ("GET", "/channels/lobby/history", ""),
+];
+
+/// What a request is answered that says this about itself: its version and fields.
+fn asked(server: &Running, (method, path, body): (&str, &str, &str), head: &str) -> (u16, String) {
+    let mut visitor = server.connect();
+    let length = body.len();
+    visitor.send(format!("{method} {path} {head}Content-Length: {length}\r\n\r\n{body}"));
+    let response = visitor.response();
+    (response.status, if response.status == 401 { response.code() } else { String::new() })
+}
+
+/// Somebody with mail in a room.
+fn with_ann(change: impl FnOnce(&mut encke::server::Config)) -> (Running, Reader) {
+    let server = serve(change);
+    let mut ann = Reader::open(&server, Way::WebSocket, "ch=lobby");
+    assert_eq!(ann.command(&json!({"op": "login", "nick": "ann"}))["ok"], true);
+    let answer = server.post_as_operator("/publish/@ann", "\"mail\"");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    (server, ann)
+}
+
+const PLAIN: &str = "HTTP/1.1\r\nHost: localhost\r\n";
+
+#[track_caller]
+fn is_refused(server: &Running, asks: &[(&str, &str, &str)], head: &str) {
+    for ask in asks {
+        assert_eq!(asked(server, *ask, head), (401, "unauthorized".to_owned()), "{ask:?} {head}");
+    }
+}
+
+#[test]
+fn what_concerns_people_takes_the_key_even_on_this_machine() {
+    let (server, _ann) = with_ann(|_| {});
+    // The first is what nginx sends from 1.29.7 on for a bare `proxy_pass`, whoever the visitor is.
+    for head in ["HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nConnection: keep-alive\r\n", PLAIN] {
+        is_refused(&server, &OPERATIONS, head);
+        for ask in LOCAL {
+            assert_eq!(asked(&server, ask, head).0, 200, "{ask:?}: no more than every client may");
+        }
+    }
+    let listed = server.get("/channels").json()["channels"].to_string();
+    assert!(listed.contains("\"lobby\"") && !listed.contains("@ann"), "{listed}");
+    let lines = "{\"ch\":\"@ann\",\"data\":1}\n{\"ch\":\"lobby\",\"data\":2}";
+    let answers = server.post("/publish", lines).json();
+    assert_eq!((&answers[0]["error"]["code"], &answers[1]["ok"]), (&json!("unauthorized"), &json!(true)));
+
+    let with_key = format!("{PLAIN}{AS_OPERATOR}");
+    for ask in LOCAL.iter().chain(&OPERATIONS) {
+        assert!(matches!(asked(&server, *ask, &with_key).0, 200 | 204), "{ask:?}");
+    }
+    let wrong = format!("{PLAIN}Authorization: Bearer wrong\r\n");
+    is_refused(&server, &LOCAL, &wrong);
+}
+
 #[test]
 fn a_proxied_stranger_is_never_local() {
-    let server = serve(|config| config.trusted_proxies.push(trusting(LOOPBACK)));
-    for fields in ["", "X-Forwarded-For: 127.0.0.1\r\n", "Forwarded: for=\"[::1]\"\r\n", "Via: 1.1 proxy\r\n"]
+    for fields in ["X-Forwarded-For: 127.0.0.1", "X-Forwarded-Port: 80", "X-Forwarded-Ssl: off", "Via: 1.1 a"]
     {
-        let response = server.connect().ask("GET", "/channels", fields, b"");
-        assert_eq!((response.status, &*response.code()), (403, "needs_key"), "{fields}");
+        let (server, _ann) = with_ann(|_| {});
+        let head = format!("{PLAIN}{fields}\r\n");
+        is_refused(&server, &LOCAL, &head);
+        is_refused(&server, &OPERATIONS, &head);
+        // A stranger can leave the field out, so this machine's own programs are believed no more.
+        is_refused(&server, &LOCAL, PLAIN);
     }
-    let server = serve(|_| {});
-    let response = server.connect().ask("GET", "/channels", "X-Forwarded-For: 127.0.0.1\r\n", b"");
-    assert_eq!(response.status, 403, "a proxy that nobody named");
-    assert_eq!(server.get("/channels").status, 200, "and this one is on this machine");
+    let (server, _ann) = with_ann(|_| {});
+    is_refused(&server, &LOCAL, "HTTP/1.0\r\nHost: 127.0.0.1:8080\r\n");
+    is_refused(&server, &LOCAL, "HTTP/1.0\r\n");
+    assert_eq!(server.get("/channels").status, 200, "old tools of this machine say no more than that");
 }
 
 #[test]
 fn a_public_name_is_never_local() {
-    let server = serve(|config| config.hosts = Some(vec!["chat.example".to_owned()]));
-    for (method, path) in [("GET", "/metrics"), ("GET", "/admin/users"), ("DELETE", "/channels/a")] {
-        for head in ["HTTP/1.1\r\nHost: chat.example", "HTTP/1.0\r\nHost: 127.0.0.1:8080", "HTTP/1.0"] {
-            let mut visitor = server.connect();
-            visitor.send(format!("{method} {path} {head}\r\n\r\n"));
-            let response = visitor.response();
-            assert_eq!((response.status, &*response.code()), (403, "needs_key"), "{path} {head}");
-        }
+    let (server, _ann) = with_ann(|_| {});
+    let head = "HTTP/1.1\r\nHost: chat.example\r\n";
+    is_refused(&server, &LOCAL, head);
+    is_refused(&server, &LOCAL, PLAIN);
+    assert_eq!(server.get_as_operator("/metrics").status, 200, "the key is good wherever it comes from");
+}
+
+#[test]
+fn nobody_is_local_once_an_option_names_a_proxy() {
+    let changes: [fn(&mut encke::server::Config); 3] = [
+        |config| config.hosts = Some(vec!["chat.example".to_owned()]),
+        |config| config.trusted_proxies.push(trusting("127.0.0.1")),
+        |config| config.origins.push("https://shop.example".to_owned()),
+    ];
+    for change in changes {
+        let (server, _ann) = with_ann(change);
+        // HAProxy in plain `mode http` passes on what the client says, and adds nothing of its own.
+        is_refused(&server, &LOCAL, PLAIN);
+        is_refused(&server, &OPERATIONS, PLAIN);
     }
-    assert_eq!(server.get("/metrics").status, 200, "and this one is on this machine");
+    let server = serve(|config| config.hosts = Some(vec!["encke.localhost".to_owned()]));
+    assert_eq!(server.get("/channels").status, 200, "a name that only this machine has");
+}
+
+#[test]
+fn what_the_server_says_takes_the_key() {
+    let server = serve(|_| {});
+    for data in [r#"{"notice":"x"}"#, r#"{"cleared":true}"#, r#"{"deletes":"1"}"#] {
+        let response = server.post("/publish/lobby", data);
+        assert_eq!((response.status, &*response.code()), (403, "reserved"), "{data}");
+        let answers = server.post("/publish", format!("{{\"ch\":\"lobby\",\"data\":{data}}}")).json();
+        assert_eq!(answers[0]["error"]["code"], "reserved", "{data}");
+        assert_eq!(server.post_as_operator("/publish/lobby", data).status, 200, "{data}");
+    }
+}
+
+#[test]
+fn a_strangers_key_is_not_a_back_ends() {
+    let server = serve(|config| config.open_publish = true);
+    let publish = |fields: &str, data: &str| {
+        let fields = format!("Idempotency-Key: order-17\r\n{fields}");
+        server.connect().ask("POST", "/publish/a", &fields, data.as_bytes()).json()
+    };
+    assert_eq!(publish("", "1")["repeated"], json!(null));
+    assert_eq!(publish("", "1")["repeated"], true, "an answer that was lost");
+    assert_eq!(publish("", "2")["repeated"], json!(null), "nobody learns what another has published");
+    assert_eq!(publish(AS_OPERATOR, "1")["repeated"], json!(null), "the back end's own is published");
+    assert_eq!(publish(AS_OPERATOR, "2")["repeated"], true);
 }
 
 #[test]
@@ -58,9 +174,9 @@ fn proxy_protocol_names_a_stranger() {
         b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0f\xc0\x00\x02\x01\x7f\x00\x00\x01\x00\x01\x00\x02\x04\x00\x00";
     for header in [&line[..], &block[..], b"PROXY UNKNOWN\r\n", b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00"] {
         let mut whole = server.connect();
-        whole.send([header, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"].concat());
+        whole.send([header, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"].concat());
         assert_eq!(whole.response().status, 200);
-        assert_eq!(whole.get("/channels").status, 403, "not even one whose proxy says that it is local");
+        assert_eq!(whole.get("/channels").status, 401, "not even one whose proxy says that it is local");
         let mut dribbled = server.connect();
         header.iter().for_each(|octet| dribbled.send([*octet]));
         assert_eq!(dribbled.get("/healthz").status, 200);
@@ -73,7 +189,9 @@ fn proxy_protocol_owed_and_not_given() {
         config.proxy_protocol = true;
         config.trusted_proxies.push(trusting(LOOPBACK));
     });
-    for header in [&b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"[..], b"PROXY TCP4 1\r\n", &[b'P'; 3000]] {
+    for header in
+        [&b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], b"PROXY TCP4 1\r\n", &[b'P'; 3000]]
+    {
         let mut client = server.connect();
         client.try_send(header);
         client.expect_death();
@@ -91,7 +209,8 @@ fn proxy_protocol_owed_and_not_given() {
         config.trusted_proxies.push(trusting("192.0.2.0/24"));
     });
     let mut stranger: Client = server.connect();
-    stranger.try_send("PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    stranger
+        .try_send("PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     stranger.expect_death();
 }
 
@@ -186,7 +305,7 @@ fn slowloris_in_a_body() {
     let server = serve(|_| {});
     server.world.freeze();
     let mut slow = server.connect();
-    slow.send("POST /publish/a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n1");
+    slow.send("POST /publish/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n1");
     server.settle();
     for _ in 0..3 {
         server.skip(limits::BODY_MS / 4);
@@ -517,17 +636,17 @@ fn a_repeated_key_has_its_first_answer_though_a_quota_is_spent() {
 
 #[test]
 fn open_publishing_reaches_no_inbox() {
-    let server = serve(|config| config.open_back_end = false);
+    let server = serve(|config| config.open_publish = true);
     let mut ann = Reader::open(&server, Way::WebSocket, "ch=lobby");
     assert_eq!(ann.command(&json!({"op": "login", "nick": "ann"}))["ok"], true);
     assert_eq!(ann.command(&json!({"op": "subscribe", "ch": "@ann"}))["ok"], true);
     let response = server.post("/publish/@ann", "1");
-    assert_eq!((response.status, &*response.code()), (403, "needs_key"));
-    assert_eq!(server.post("/publish/%40ann", "1").status, 403);
+    assert_eq!((response.status, &*response.code()), (401, "unauthorized"));
+    assert_eq!(server.post("/publish/%40ann", "1").status, 401);
     let lines = "{\"ch\":\"@ann\",\"data\":1}\n{\"ch\":\"lobby\",\"data\":2}\n{\"ch\":\"@ann\",\"data\":3,\"key\":\"k\"}";
     let answers = server.post("/publish", lines).json();
     let codes = [&answers[0]["error"]["code"], &answers[1]["ok"], &answers[2]["error"]["code"]];
-    assert_eq!(codes, [&json!("needs_key"), &json!(true), &json!("needs_key")]);
+    assert_eq!(codes, [&json!("unauthorized"), &json!(true), &json!("unauthorized")]);
     loop {
         let event = ann.unread_event();
         assert_ne!((&event["type"], &event["ch"]), (&json!("message"), &json!("@ann")));
@@ -535,7 +654,7 @@ fn open_publishing_reaches_no_inbox() {
             break;
         }
     }
-    let server = serve(|config| config.publish_key = Some("s3cret".to_owned()));
+    let server = serve(|config| (config.publish_key, config.open_local) = (Some("s3cret".to_owned()), false));
     assert_eq!(server.post("/publish/@ann", "1").status, 401);
     let key = "Authorization: Bearer s3cret\r\n";
     assert_eq!(server.connect().ask("POST", "/publish/@ann", key, b"1").status, 200, "a back end may");
@@ -546,7 +665,7 @@ fn open_publishing_reaches_no_inbox() {
 fn a_back_end_with_the_key_is_not_counted() {
     let server = serve(|config| {
         config.limits = Limits::Strict;
-        config.publish_key = Some("s3cret".to_owned());
+        (config.publish_key, config.open_local) = (Some("s3cret".to_owned()), false);
     });
     server.world.freeze();
     let mut back_end = server.connect();
@@ -562,7 +681,7 @@ fn flood_of_requests() {
     let mut flood = server.connect();
     let most = burst(limits::REQUESTS_RATE);
     // Pipelined, many at once: nothing is read ahead of an answer.
-    let request = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     for _ in 0..most / 10 {
         flood.send(request.repeat(10));
         (0..10).for_each(|_| assert_eq!(flood.response().status, 200));
@@ -579,7 +698,7 @@ fn connections_from_one_address() {
     let mut crowd = Vec::new();
     while crowd.len() < most {
         let mut client = server.connect();
-        client.send("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
         assert_eq!(client.response().status, 200, "connection {}", crowd.len());
         crowd.push(client);
         if crowd.len() % 100 == 0 {
@@ -604,7 +723,7 @@ fn storm_of_connections() {
     let refused = (0..most + 50)
         .filter(|_| {
             let mut client = server.connect();
-            client.try_send("GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            client.try_send("GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
             client.response().status == 429
         })
         .count();
@@ -615,13 +734,20 @@ fn storm_of_connections() {
 fn storm_of_resets() {
     let server = serve(|_| {});
     let mut reader = Reader::open(&server, Way::WebSocket, "ch=a");
-    let poll = "GET /poll?ch=a&since=00000000-0&wait=60 HTTP/1.1\r\nHost: a\r\n\r\n";
-    let stream = "GET /sse?ch=a HTTP/1.1\r\nHost: a\r\n\r\n";
-    let body = "POST /publish/a HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n1";
-    let upgrade = format!("GET /ws?ch=a HTTP/1.1\r\nHost: a\r\n{UPGRADE}\r\n");
-    for bytes in
-        ["", "GET / HT", body, poll, stream, &upgrade, "\0\u{1}", "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"]
-    {
+    let poll = "GET /poll?ch=a&since=00000000-0&wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let stream = "GET /sse?ch=a HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let body = "POST /publish/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n1";
+    let upgrade = format!("GET /ws?ch=a HTTP/1.1\r\nHost: localhost\r\n{UPGRADE}\r\n");
+    for bytes in [
+        "",
+        "GET / HT",
+        body,
+        poll,
+        stream,
+        &upgrade,
+        "\0\u{1}",
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ] {
         for number in 0..150 {
             let mut storm = server.connect();
             storm.reset_on_drop();
@@ -640,15 +766,15 @@ fn storm_of_resets() {
 #[test]
 fn garbage_behind_a_good_request() {
     let server = serve(|_| {});
-    let good = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
-    let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(limits::TARGET_BYTES_MAX));
+    let good = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let long = format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "x".repeat(limits::TARGET_BYTES_MAX));
     for (garbage, status) in [
         ("\0\0\0\0\r\n\r\n", 400),
         ("\u{16}\u{3}\u{1}\u{2}\r\n\r\n", 400),
         ("SSH-2.0-x\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-        ("GET / HTTP/9.9\r\nHost: a\r\n\r\n", 505),
+        ("GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        ("GET / HTTP/9.9\r\nHost: localhost\r\n\r\n", 505),
         (&long, 414),
     ] {
         let mut client = server.connect();
@@ -785,7 +911,7 @@ fn flood_of_channels() {
 fn guessing_the_publish_key() {
     let server = serve(|config| {
         config.limits = Limits::Strict;
-        config.publish_key = Some("s3cret".to_owned());
+        (config.publish_key, config.open_local) = (Some("s3cret".to_owned()), false);
     });
     server.world.freeze();
     let mut guess = server.connect();

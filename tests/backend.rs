@@ -3,7 +3,7 @@
 mod common;
 
 use common::client::{TEXT, frame};
-use common::{Reader, Response, Running, Way, refused, serve};
+use common::{AS_OPERATOR, Reader, Response, Running, Way, refused, serve};
 use serde_json::{Value, json};
 
 #[track_caller]
@@ -101,7 +101,8 @@ fn an_idempotency_key_makes_two_publishes_one() {
 
 #[test]
 fn the_key_opens_what_is_for_back_ends_and_nothing_else_needs_it() {
-    let server = serve(|config| config.publish_key = Some("open sesame".to_owned()));
+    let server =
+        serve(|config| (config.publish_key, config.open_local) = (Some("open sesame".to_owned()), false));
     let mut client = server.connect();
     let paths = [
         ("POST", "/publish/a"),
@@ -136,7 +137,7 @@ fn many_at_once() {
     let server = serve(|_| {});
     let mut reader = Reader::open(&server, Way::Sse, "ch=a&ch=b");
     let lines = "{\"ch\":\"a\",\"data\":1}\r\n\n{\"ch\":\"b\",\"data\":[2.0],\"key\":\"k\"}\n{\"ch\":\"b\",\"data\":0,\"key\":\"k\"}";
-    let results = server.post("/publish", lines).json();
+    let results = server.post_as_operator("/publish", lines).json();
     assert_eq!((&results[0]["ok"], &results[2]["repeated"]), (&json!(true), &json!(true)));
     assert_eq!(results[1]["id"], results[2]["id"]);
     assert_eq!((reader.message(), reader.message()), (json!(1), json!([2.0])));
@@ -171,7 +172,7 @@ fn a_byte_order_mark_is_passed_over() {
     assert_eq!(ping(" [{\"op\":\"ping\",\"ref\":1}]")[0]["ok"], true);
     reader.client.send(frame(TEXT, format!("{MARK}{{\"op\":\"ping\",\"ref\":2}}")));
     assert_eq!(reader.event_of("reply")["ok"], true);
-    let clear = server.post("/admin/clear", format!("{MARK}{{\"ch\":\"a\"}}"));
+    let clear = server.post_as_operator("/admin/clear", format!("{MARK}{{\"ch\":\"a\"}}"));
     assert_eq!(clear.status, 200, "{clear:?}");
 }
 
@@ -246,7 +247,7 @@ fn who_is_behind_a_deleted_history_is_told_of_a_gap() {
     drop(behind);
     server.publish("a", "1");
     assert_eq!(up_to_date.message(), 1);
-    assert_eq!(server.connect().ask("DELETE", "/channels/a", "", b"").status, 204);
+    assert_eq!(server.connect().ask("DELETE", "/channels/a", AS_OPERATOR, b"").status, 204);
     assert_eq!(server.get("/channels/a/history").json()["messages"], json!([]));
     let mut behind = Reader::open(&server, Way::Stream, &format!("ch=a&since={cursor}"));
     assert_eq!(behind.event_of("gap")["why"], "evicted");
@@ -256,7 +257,7 @@ fn who_is_behind_a_deleted_history_is_told_of_a_gap() {
         (json!(2), json!(2)),
         "who missed nothing hears of nothing"
     );
-    is(&server.connect().ask("DELETE", "/channels/nowhere", "", b""), 404, "no_channel");
+    is(&server.connect().ask("DELETE", "/channels/nowhere", AS_OPERATOR, b""), 404, "no_channel");
 }
 
 #[test]
@@ -264,7 +265,7 @@ fn a_channel_that_is_gone_still_leaves_a_gap() {
     let server = serve(|_| {});
     let cursor = Reader::open(&server, Way::Poll, "ch=b").cursor;
     server.publish("a", "1");
-    server.connect().ask("DELETE", "/channels/a", "", b"");
+    server.connect().ask("DELETE", "/channels/a", AS_OPERATOR, b"");
     // A day later nobody remembers the channel but its floor.
     server.skip(25 * 3_600_000);
     let mut late = Reader::open(&server, Way::Sse, &format!("ch=a&since={cursor}"));
@@ -313,7 +314,7 @@ fn counters_count() {
     assert_eq!(server.get("/healthz").text(), "ok\n");
     let _readers = [Reader::open(&server, Way::Sse, "ch=a"), Reader::open(&server, Way::Iframe, "ch=a")];
     server.publish("a", "1");
-    let response = server.get("/metrics");
+    let response = server.get_as_operator("/metrics");
     assert_eq!(response.header("content-type"), Some("text/plain; version=0.0.4"));
     for line in response.text().lines() {
         let known = line.starts_with("# HELP encke_") || line.starts_with("# TYPE encke_");

@@ -33,11 +33,11 @@ fn a_body_has_so_many_bytes() {
     assert_eq!(spaces(limits::MESSAGE_BYTES_DEFAULT).status, 200);
     let mut client = server.connect();
     let length = limits::MESSAGE_BYTES_DEFAULT + 1;
-    client.send(format!("POST /publish HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"));
+    client.send(format!("POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"));
     assert_eq!(client.response().status, 413, "refused before it is sent");
     client.expect_end();
     let mut client = server.connect();
-    client.send("POST /publish HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send("POST /publish HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
     client.try_send(format!("{length:x}\r\n"));
     assert_eq!(client.response().status, 413, "as soon as it is said");
 }
@@ -187,7 +187,7 @@ fn tables_are_full_at_their_bounds() {
     let server = serve(|config| {
         config.bounds.channels = 3;
         config.bounds.readers = 4;
-        config.open_back_end = false;
+        config.open_publish = true;
     });
     let mut readers: Vec<Reader> =
         ["a", "b", "c"].iter().map(|ch| Reader::open(&server, Way::Sse, &format!("ch={ch}"))).collect();
@@ -228,7 +228,7 @@ fn keys_of_evicted_messages_are_kept_up_to_a_bound() {
 fn what_comes_after_the_end_is_read_up_to_a_bound() {
     let server = serve(|_| {});
     let mut client = server.connect();
-    client.send("GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    client.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     assert_eq!(client.response().status, 200);
     // Who sends on and on after the end is cut off, however it goes on.
     let block = [b'x'; 64 * 1024];

@@ -35,7 +35,7 @@ fn string(value: &Value) -> String {
 #[track_caller]
 #[expect(clippy::needless_pass_by_value, reason = "a story reads better without the ampersand")]
 fn order(server: &Running, action: &str, order: Value) -> Value {
-    let response = server.post(&format!("/admin/{action}"), order.to_string());
+    let response = server.post_as_operator(&format!("/admin/{action}"), order.to_string());
     assert_eq!(response.status, 200, "{response:?}");
     response.json()
 }
@@ -173,7 +173,7 @@ fn a_private_message_is_seen_in_every_tab_of_both() {
     assert_eq!(bob.told("@bob"), json!({"text": "<psst>"}));
     let copy = json!({"to": "bob", "id": id, "data": {"text": "<psst>"}});
     assert_eq!((ann.told("@ann"), other.told("@ann")), (copy.clone(), copy.clone()));
-    is(&server.get("/channels/@ann/history"), 403, "needs_key");
+    is(&server.get("/channels/@ann/history"), 401, "unauthorized");
     let history = ann.ok(json!({"op": "history", "ch": "@ann"}));
     assert_eq!(history["messages"].as_array().map(Vec::len), Some(1));
     assert_eq!((&history["messages"][0]["data"], &history["messages"][0]["from"]), (&copy, &json!("ann")));
@@ -485,8 +485,8 @@ fn a_kicked_user_is_gone_and_may_come_back() {
     for gone in [&mut ann, &mut tab] {
         assert_eq!(gone.wait_for(|event| event["type"] == "bye")["why"], "kicked");
     }
-    is(&server.post("/admin/kick", json!({"user": "ann"}).to_string()), 404, "not_here");
-    is(&server.post("/admin/kick", json!({"user": "nobody"}).to_string()), 404, "no_such_user");
+    is(&server.post_as_operator("/admin/kick", json!({"user": "ann"}).to_string()), 404, "not_here");
+    is(&server.post_as_operator("/admin/kick", json!({"user": "nobody"}).to_string()), 404, "no_such_user");
     let mut back = writer(&server, Way::WebSocket, "ch=lobby");
     back.ok(json!({"op": "login", "nick": "ann", "secret": secret}));
     back.ok(json!({"op": "subscribe", "ch": "@ann", "last": 10}));
@@ -513,7 +513,7 @@ fn a_muted_user_reads_and_does_not_write() {
     server.publish("lobby", "2");
     assert_eq!(ann.wait_for(|event| event["type"] == "message" && event["data"] == 2)["ch"], "lobby");
     ann.ok(json!({"op": "delete", "ch": "lobby", "id": mine}));
-    let listed = server.get("/admin/users").json();
+    let listed = server.get_as_operator("/admin/users").json();
     assert_eq!(listed["muted"][0]["user"], "ann");
     server.skip(60_000);
     ann.ok(json!({"op": "publish", "ch": "lobby", "data": 3}));
@@ -536,7 +536,7 @@ fn a_banned_user_stays_out_until_it_is_over() {
         assert_eq!(reply["error"]["code"], "banned");
         assert!(reply["error"]["retry"].as_u64().is_some_and(|ms| (3_590_000..=3_600_000).contains(&ms)));
     }
-    assert_eq!(server.get("/admin/users").json()["banned"][0]["user"], "ann");
+    assert_eq!(server.get_as_operator("/admin/users").json()["banned"][0]["user"], "ann");
     order(&server, "ban", json!({"user": "ann", "seconds": 0}));
     again.ok(json!({"op": "login", "nick": "ann", "secret": secret}));
 }
@@ -547,7 +547,7 @@ fn a_banned_address_is_refused_on_every_transport() {
     let mut ann = writer(&server, Way::WebSocket, "ch=lobby");
     ann.login("ann");
     let mut stranger = Reader::open(&server, Way::Sse, "ch=lobby");
-    is(&server.post("/admin/ban", r#"{"address":"localhost","seconds":1}"#), 400, "bad_value");
+    is(&server.post_as_operator("/admin/ban", r#"{"address":"localhost","seconds":1}"#), 400, "bad_value");
     assert_eq!(order(&server, "ban", json!({"address": "::ffff:127.0.0.1", "seconds": 60}))["clients"], 2);
     assert_eq!(ann.wait_for(|event| event["type"] == "bye")["why"], "banned");
     assert_eq!(stranger.event_of("bye")["why"], "banned");
@@ -557,7 +557,7 @@ fn a_banned_address_is_refused_on_every_transport() {
         is(&response, 403, "banned");
         assert_eq!(response.header("retry-after"), Some("60"));
     }
-    assert_eq!(server.get("/admin/users").json()["banned"][0]["address"], "127.0.0.1");
+    assert_eq!(server.get_as_operator("/admin/users").json()["banned"][0]["address"], "127.0.0.1");
     order(&server, "ban", json!({"address": "127.0.0.1", "seconds": 0}));
     Reader::open(&server, Way::Sse, "ch=lobby");
 }
@@ -566,7 +566,7 @@ fn a_banned_address_is_refused_on_every_transport() {
 fn lifting_a_ban_lifts_the_addresses_banned_with_it() {
     let server = serve(|config| {
         config.trusted_proxies.push(encke::server::Network::parse("127.0.0.1").expect("an address"));
-        config.publish_key = Some("k3y".to_owned());
+        (config.publish_key, config.open_local) = (Some("k3y".to_owned()), false);
     });
     let from = "X-Forwarded-For: 192.0.2.7\r\n";
     let enter = || server.connect().ask("GET", "/poll?ch=lobby&wait=0", from, b"");
@@ -590,7 +590,7 @@ fn a_proxy_is_not_banned_with_who_comes_through_it() {
         for proxy in ["127.0.0.1", "10.0.0.0/8"] {
             config.trusted_proxies.push(encke::server::Network::parse(proxy).expect("an address"));
         }
-        config.publish_key = Some("k3y".to_owned());
+        (config.publish_key, config.open_local) = (Some("k3y".to_owned()), false);
     });
     // The proxy nearer to them says nothing of them.
     let from = "X-Forwarded-For: 10.0.0.7\r\n";
@@ -637,7 +637,7 @@ fn a_cleared_room_is_empty_and_says_so() {
     order(&server, "clear", json!({"ch": "lobby"}));
     assert_eq!((ann.told("lobby"), ann.told("lobby")), (json!(1), json!({"cleared": true})));
     assert_eq!(kept(&server, "lobby"), [json!({"cleared": true})]);
-    is(&server.post("/admin/clear", r#"{"ch":"nowhere"}"#), 404, "no_channel");
+    is(&server.post_as_operator("/admin/clear", r#"{"ch":"nowhere"}"#), 404, "no_channel");
 }
 
 #[test]
@@ -660,19 +660,19 @@ fn moderators_see_who_is_here() {
     let mut tab = writer(&server, Way::Sse, "ch=tea");
     tab.ok(json!({"op": "login", "nick": "ann", "secret": secret}));
     let _bob = person(&server, Way::WebSocket, "bob");
-    let listed = server.get("/admin/users").json();
+    let listed = server.get_as_operator("/admin/users").json();
     assert_eq!(listed["count"], 2);
     let expected = json!({
         "user": "ann", "clients": 2, "away": false, "addresses": ["127.0.0.1"], "rooms": ["lobby", "tea"],
     });
     assert_eq!(listed["users"][0], expected);
-    let one = server.get("/admin/users?user=bob").json();
+    let one = server.get_as_operator("/admin/users?user=bob").json();
     assert_eq!((one["users"].as_array().map(Vec::len), &one["users"][0]["user"]), (Some(1), &json!("bob")));
 }
 
 #[test]
 fn moderation_takes_the_key() {
-    let server = serve(|config| config.publish_key = Some("s3cret".to_owned()));
+    let server = serve(|config| (config.publish_key, config.open_local) = (Some("s3cret".to_owned()), false));
     let ask = |fields: &str| server.connect().ask("POST", "/admin/notice", fields, br#"{"text":"x"}"#);
     is(&ask(""), 401, "unauthorized");
     is(&ask("Authorization: Bearer wrong\r\n"), 401, "unauthorized");
@@ -680,23 +680,22 @@ fn moderation_takes_the_key() {
     is(&server.get("/admin/users"), 401, "unauthorized");
 
     let server = serve(|_| {});
-    let forwarded = server.connect().ask("POST", "/admin/notice", "X-Forwarded-For: 192.0.2.1\r\n", b"{}");
-    is(&forwarded, 403, "needs_key");
+    is(&server.post("/admin/notice", "{}"), 401, "unauthorized");
     let foreign = server.connect().ask("POST", "/admin/notice", "Origin: https://evil.example\r\n", b"{}");
     is(&foreign, 403, "foreign_origin");
-    let server = serve(|config| config.open_back_end = false);
-    is(&server.post("/admin/notice", r#"{"text":"x"}"#), 403, "needs_key");
+    let server = serve(|config| config.publish_key = None);
+    is(&server.post_as_operator("/admin/notice", r#"{"text":"x"}"#), 403, "needs_key");
 
     let server = serve(|_| {});
-    is(&server.get("/admin/notice"), 405, "method_not_allowed");
-    is(&server.post("/admin/users", ""), 405, "method_not_allowed");
-    is(&server.post("/admin/fly", "{}"), 404, "not_found");
-    is(&server.post("/admin/notice", "[]"), 400, "bad_json");
-    is(&server.post("/admin/notice", b"\xff"), 400, "bad_json");
-    is(&server.post("/admin/notice", "{}"), 400, "missing_value");
-    is(&server.post("/admin/ban", r#"{"user":"ann"}"#), 400, "missing_value");
-    is(&server.post("/admin/ban", r#"{"seconds":1}"#), 400, "missing_value");
-    is(&server.post("/admin/mute", r#"{"user":"ann","seconds":-1}"#), 404, "no_such_user");
+    is(&server.get_as_operator("/admin/notice"), 405, "method_not_allowed");
+    is(&server.post_as_operator("/admin/users", ""), 405, "method_not_allowed");
+    is(&server.post_as_operator("/admin/fly", "{}"), 404, "not_found");
+    is(&server.post_as_operator("/admin/notice", "[]"), 400, "bad_json");
+    is(&server.post_as_operator("/admin/notice", b"\xff"), 400, "bad_json");
+    is(&server.post_as_operator("/admin/notice", "{}"), 400, "missing_value");
+    is(&server.post_as_operator("/admin/ban", r#"{"user":"ann"}"#), 400, "missing_value");
+    is(&server.post_as_operator("/admin/ban", r#"{"seconds":1}"#), 400, "missing_value");
+    is(&server.post_as_operator("/admin/mute", r#"{"user":"ann","seconds":-1}"#), 404, "no_such_user");
 }
 
 #[test]
@@ -807,7 +806,7 @@ impl Caller<'_> {
 fn behind_a_proxy() -> Running {
     serve(|config| {
         config.trusted_proxies.push(encke::server::Network::parse("127.0.0.1").expect("an address"));
-        config.publish_key = Some("s3cret".to_owned());
+        (config.publish_key, config.open_local) = (Some("s3cret".to_owned()), false);
     })
 }
 

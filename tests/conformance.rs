@@ -5,7 +5,7 @@ mod common;
 
 use common::client::{BINARY, CLOSE, PING, PONG, TEXT, frame};
 use common::inflate::inflate;
-use common::{Client, Running, serve, serve_app};
+use common::{AS_OPERATOR, Client, Running, serve, serve_app};
 use encke::server::{App, ClientId, Ctx, Message};
 use flate2::{Compress, Compression, FlushCompress};
 
@@ -414,8 +414,12 @@ fn a_peer_that_never_closes_is_let_go() {
     assert_eq!(client.closed().0, 1002);
     client.expect_end();
     let mut other = server.connect();
-    let mut is_open =
-        |count: usize| other.get("/metrics").text().contains(&format!("encke_connections {count}\n"));
+    let mut is_open = |count: usize| {
+        other
+            .ask("GET", "/metrics", AS_OPERATOR, b"")
+            .text()
+            .contains(&format!("encke_connections {count}\n"))
+    };
     assert!(is_open(2), "it lingers for what is still on its way");
     server.skip(encke::limits::LINGER_MS);
     // The connection that told of the time has to end too.

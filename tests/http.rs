@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Response, Running, Way, serve};
+use common::{AS_OPERATOR, Response, Running, Way, serve};
 use encke::limits;
 use serde_json::json;
 
@@ -95,7 +95,7 @@ fn head_is_get_without_its_content() {
         assert_eq!(kept(&head), kept(&get), "{path}");
         assert!(!get.body.is_empty());
     }
-    assert_eq!(client.ask("HEAD", "/metrics", "", b"").status, 200);
+    assert_eq!(client.ask("HEAD", "/metrics", AS_OPERATOR, b"").status, 200);
     assert_eq!(client.ask("HEAD", "/send", "", b"").status, 405);
     assert_eq!(client.get("/healthz").status, 200);
 }
@@ -146,7 +146,7 @@ fn a_body_in_any_split() {
 
 #[test]
 fn who_waits_for_leave_to_send_a_body_is_given_it() {
-    let server = serve(|config| config.open_back_end = false);
+    let server = serve(|config| config.open_publish = true);
     let mut client = server.connect();
     let head =
         format!("POST /publish/a HTTP/1.1\r\n{FIELDS}Content-Length: 1\r\nExpect: 100-Continue\r\n\r\n");
@@ -178,7 +178,7 @@ fn who_would_be_refused_is_not_told_to_go_on() {
 
 #[test]
 fn what_the_head_forbids_is_refused_before_the_body_is_asked_for() {
-    let server = serve(|config| config.publish_key = Some("key".to_owned()));
+    let server = serve(|config| (config.publish_key, config.open_local) = (Some("key".to_owned()), false));
     let request = |line: &str, fields: &str| {
         format!("{line} HTTP/1.1\r\n{FIELDS}{fields}Content-Length: 5\r\nExpect: 100-continue\r\n\r\n")
     };
@@ -427,7 +427,7 @@ fn cors_by_name() {
     let server = serve(|config| config.origins = vec!["https://shop.example".to_owned()]);
     let mut client = server.connect();
     let mut ask = |method: &str, path: &str, origin: &str| {
-        client.ask(method, path, &format!("Origin: {origin}\r\n"), b"")
+        client.ask(method, path, &format!("Origin: {origin}\r\n{AS_OPERATOR}"), b"")
     };
     let allowed = ask("GET", "/channels", "https://shop.example");
     assert_eq!(allowed.header("access-control-allow-origin"), Some("https://shop.example"));
@@ -471,7 +471,8 @@ fn a_preflight_is_answered_for_those_allowed() {
 
 #[test]
 fn a_key_is_asked_for_and_a_client_that_is_gone_is_told() {
-    let server = serve(|config| config.publish_key = Some("open sesame".to_owned()));
+    let server =
+        serve(|config| (config.publish_key, config.open_local) = (Some("open sesame".to_owned()), false));
     let response = server.post("/publish/a", "1");
     is(&response, 401, "unauthorized");
     assert_eq!(response.header("www-authenticate"), Some("Bearer"));

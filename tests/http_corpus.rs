@@ -92,7 +92,7 @@ fn unescape(line: &str) -> Vec<u8> {
 
 /// What was published last, and its id.
 fn latest(server: &Running) -> Option<Value> {
-    server.get("/channels/a/history?limit=1").json()["messages"].get(0).cloned()
+    server.get_as_operator("/channels/a/history?limit=1").json()["messages"].get(0).cloned()
 }
 
 /// The pieces that a case is sent in: one, and one for each byte.
@@ -152,7 +152,8 @@ fn every_request_of_the_corpus_has_its_verdict() {
     let mut files: Vec<_> =
         fs::read_dir(folder).expect("the corpus").map(|entry| entry.expect("a file").path()).collect();
     files.sort();
-    let server = serve(|_| {});
+    // The corpus calls the server by many names, and the key is not what it tries.
+    let server = serve(|config| config.open_publish = true);
     let mut wrong = Vec::new();
     let mut count = 0;
     for file in files {

@@ -24,6 +24,9 @@ const SLACK: usize = (4 << 20) + BUDGET / 4;
 /// Hostile clients. The program and the test may each hold 20,000 descriptors on the smallest machine.
 const HOSTILE: usize = 10_000;
 
+/// What takes the key of the program under test.
+const KEY: &str = "of-those-who-look-in";
+
 struct Program {
     child: Child,
     address: SocketAddr,
@@ -32,8 +35,9 @@ struct Program {
 impl Program {
     fn start(options: &[&str]) -> Program {
         let mut child = Command::new(env!("CARGO_BIN_EXE_encke"))
-            .args(["--port", "0", "--host", "encke.localhost"])
+            .args(["--port", "0", "--open-publish"])
             .args(options)
+            .env("ENCKE_PUBLISH_KEY", KEY)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -54,9 +58,13 @@ impl Program {
     }
 
     fn metric(&self, name: &str) -> u64 {
-        let text = Client::connect(self.address).ask("GET", "/metrics", "Connection: close\r\n", b"").text();
+        let text = Client::connect(self.address).ask("GET", "/metrics", &closing_with_key(), b"").text();
         counter(&text, name)
     }
+}
+
+fn closing_with_key() -> String {
+    format!("Connection: close\r\nAuthorization: Bearer {KEY}\r\n")
 }
 
 fn counter(metrics: &str, name: &str) -> u64 {
@@ -246,7 +254,8 @@ fn storm(kinds: &[Hostile]) {
         }
         if number % 250 == 0 {
             let mut newcomer = Client::connect(address);
-            newcomer.try_send("GET /metrics HTTP/1.1\r\nHost: encke.localhost\r\nConnection: close\r\n\r\n");
+            let fields = closing_with_key();
+            newcomer.try_send(format!("GET /metrics HTTP/1.1\r\nHost: encke.localhost\r\n{fields}\r\n"));
             let metrics = newcomer.response();
             turned_away += usize::from(metrics.status == 503);
             if metrics.status == 200 {
@@ -275,7 +284,7 @@ fn storm(kinds: &[Hostile]) {
     assert!(most_told <= BUDGET, "{most_told} bytes by its own account");
     assert!(most_told > BUDGET / 2, "the account knows what is held: {most_told}");
     assert!(turned_away <= HOSTILE / 250 / 10, "{turned_away}");
-    let metrics = Client::connect(address).ask("GET", "/metrics", "Connection: close\r\n", b"").text();
+    let metrics = Client::connect(address).ask("GET", "/metrics", &closing_with_key(), b"").text();
     assert!(counter(&metrics, "encke_memory_history_bytes_total") > 0, "history had to go");
     assert!(counter(&metrics, "encke_memory_ended_total") > 0, "and after it the heaviest");
     // Everybody else comes and goes as ever.

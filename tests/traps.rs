@@ -6,7 +6,7 @@
 mod common;
 
 use common::client::{TEXT, frame};
-use common::{Client, Reader, Running, Way, refused, serve, serve_app};
+use common::{AS_OPERATOR, Client, Reader, Running, Way, refused, serve, serve_app};
 use encke::server::{App, ClientId, Command, Ctx, Object, Refusal};
 use serde_json::json;
 
@@ -27,7 +27,7 @@ fn accept_at_the_descriptor_limit() {
     let server = serve(|_| {});
     let mut inside = server.connect();
     let counter = |client: &mut Client, name: &str| -> u64 {
-        let text = client.get("/metrics").text();
+        let text = client.ask("GET", "/metrics", AS_OPERATOR, b"").text();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.expect("a counter").parse().expect("a number")
     };
@@ -100,7 +100,7 @@ fn half_close_after_a_complete_request() {
         client.expect_end();
     }
     let mut client = server.connect();
-    client.send("POST /publish/a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n1");
+    client.send("POST /publish/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n1");
     client.half_close();
     client.expect_end();
     assert_eq!(server.get("/channels/a").json()["kept"], 1, "half a request is none");
@@ -111,7 +111,7 @@ fn a_reset_that_eats_the_last_response() {
     let server = serve(|_| {});
     for round in 0..20 {
         let mut client = server.connect();
-        client.send("POST /publish/a HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n");
+        client.send("POST /publish/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n");
         // What nobody will read is there when the socket is closed, and comes on behind.
         client.send(vec![b'x'; round * 20_000]);
         assert_eq!(client.response().status, 413);
@@ -143,7 +143,7 @@ fn head_in_dribbles() {
     let server = serve(|_| {});
     server.world.freeze();
     let mut client = server.connect();
-    let head = format!("GET /healthz HTTP/1.1\r\nHost: a\r\nCookie: {}\r\n\r\n", "x".repeat(15_000));
+    let head = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nCookie: {}\r\n\r\n", "x".repeat(15_000));
     for byte in head.bytes() {
         client.send([byte]);
     }
@@ -162,7 +162,7 @@ fn head_in_dribbles() {
 fn bytes_after_the_upgrade_request() {
     let server = serve(|_| {});
     let mut client = server.connect();
-    let head = format!("GET /ws?ch=a HTTP/1.1\r\nHost: a\r\n{}\r\n", common::client::UPGRADE);
+    let head = format!("GET /ws?ch=a HTTP/1.1\r\nHost: localhost\r\n{}\r\n", common::client::UPGRADE);
     let ping = frame(TEXT, r#"{"op":"ping","ref":"early"}"#);
     client.send([head.as_bytes(), &ping, &ping[..5]].concat());
     assert_eq!(client.head().status, 101);
@@ -277,7 +277,7 @@ fn line_end_in_a_header() {
 #[test]
 fn request_smuggling() {
     let server = serve(|_| {});
-    let smuggled = "POST /publish/smuggled HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n1";
+    let smuggled = "POST /publish/smuggled HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1";
     let length = smuggled.len();
     let shapes = [
         ("both lengths", format!("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n{smuggled}")),
@@ -319,7 +319,7 @@ fn request_smuggling() {
     ];
     for (what, shape) in &shapes {
         let mut client = server.connect();
-        client.send(format!("POST /publish/a HTTP/1.1\r\nHost: a\r\n{shape}"));
+        client.send(format!("POST /publish/a HTTP/1.1\r\nHost: localhost\r\n{shape}"));
         let response = client.response();
         assert!(matches!(response.status, 400 | 501), "{what}: {response:?}");
         assert_eq!(response.header("connection"), Some("close"), "{what}");
@@ -442,7 +442,9 @@ fn garbage_in_last_event_id() {
     for garbage in [&b"0"[..], b"\xff\xfe", b"undefined", b"null", b"0badcafe-1, 0badcafe-2", &[b'9'; 4_000]]
     {
         let mut client = server.connect();
-        client.send([b"GET /sse?ch=a HTTP/1.1\r\nHost: a\r\nLast-Event-ID: ", garbage, b"\r\n\r\n"].concat());
+        client.send(
+            [b"GET /sse?ch=a HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: ", garbage, b"\r\n\r\n"].concat(),
+        );
         assert_eq!(client.head().status, 200, "a browser would never come back from a refusal");
         assert!(client.until("\n\n").contains("event: welcome"));
         assert!(client.until("\n\n").contains("event: gap"));

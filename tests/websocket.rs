@@ -70,7 +70,8 @@ fn a_handshake_that_does_not_hold() {
     assert_eq!(old, (426, "websocket_version".to_owned(), Some("13".to_owned())));
 
     let mut client = server.connect();
-    client.send(format!("GET /ws?ch=a HTTP/1.0\r\nHost: a\r\n{upgrade}{connection}{key}{version}\r\n"));
+    client
+        .send(format!("GET /ws?ch=a HTTP/1.0\r\nHost: localhost\r\n{upgrade}{connection}{key}{version}\r\n"));
     assert_eq!(client.response().status, 426, "RFC 9110, section 7.8: not in HTTP/1.0");
     assert_eq!(server.counter("encke_clients"), 0);
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::writer::{WAYS, writer};
-use common::{Reader, Way, refused, serve};
+use common::{AS_OPERATOR, Reader, Way, refused, serve};
 use serde_json::{Value, json};
 
 #[test]
@@ -90,7 +90,7 @@ fn subscribe_and_unsubscribe() {
         assert_eq!((&ann.event()["data"], &ann.event()["data"]), (&json!(2), &json!(4)));
         ann.ok(json!({"op": "subscribe", "ch": "b", "since": "00000000-1"}));
         assert_eq!(ann.event()["why"], "restarted");
-        server.connect().ask("DELETE", "/channels/b", "", b"");
+        server.connect().ask("DELETE", "/channels/b", AS_OPERATOR, b"");
     }
 }
 
@@ -137,7 +137,7 @@ fn a_repeat_that_the_log_can_not_answer_for_is_refused() {
             "the log has lost nothing since then, and it is not there"
         );
         assert_eq!(ann.ok(publish("one", &before))["id"], first["id"]);
-        assert_eq!(server.connect().ask("DELETE", &format!("/channels/{ch}"), "", b"").status, 204);
+        assert_eq!(server.connect().ask("DELETE", &format!("/channels/{ch}"), AS_OPERATOR, b"").status, 204);
         assert_eq!(
             ann.ok(publish("one", &before))["id"],
             first["id"],

@@ -335,6 +335,10 @@ impl App for Chat {
         self.check_copy(ctx, channel, data)
     }
 
+    fn on_open_publish(&mut self, channel: &str, data: &[u8]) -> Result<(), Refusal> {
+        messages::check_data(channel, data)
+    }
+
     fn on_published(&mut self, ctx: &mut Ctx<'_>, _: ClientId, channel: &str, message: &Kept) {
         self.copy(ctx, channel, message);
     }

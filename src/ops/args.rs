@@ -2,12 +2,14 @@
 //!
 //! It knows no socket: it says what was asked for, or in one sentence what is wrong with it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use lexopt::prelude::*;
 use log::LevelFilter;
 
+use super::key;
 use crate::chat::Options;
 use crate::hub::is_channel_name;
 use crate::limits;
@@ -24,10 +26,14 @@ Where to listen
   --port N             and at this port; 0 lets the system choose and prints its choice (8080)
 
 Who may use it
-  --publish-key KEY    back ends must send `Authorization: Bearer KEY`; needed at a public address
-                       (better in the environment, where other users can't see it: ENCKE_PUBLISH_KEY)
-  --open-publish       everybody who reaches a public address may publish (but not look into channels or
-                       clear them, which takes a key); only if you mean it
+  --publish-key KEY    back ends and moderators send `Authorization: Bearer KEY`; a public address needs one
+                       (better in the environment, where other users can't see it: ENCKE_PUBLISH_KEY).
+                       Without one a key is drawn at each start and told on the terminal, and programs on
+                       this machine publish to rooms and list them without it, until a proxy shows
+  --publish-key-file FILE
+                       the key is the content of FILE, which is made with a new key if it isn't there
+                       (ENCKE_PUBLISH_KEY_FILE)
+  --open-publish       everybody may publish to rooms without the key; only if you mean it
   --origin ORIGIN      pages of this origin may use it too, https://example.com; `*` is every one (repeatable)
   --host NAME          a name that the server is called by, chat.example; `*` is every one (repeatable). Other
                        names are refused once one is given, and at a loopback address always, so that no
@@ -76,6 +82,8 @@ pub struct Args {
     pub address: SocketAddr,
     /// How to serve.
     pub config: Config,
+    /// The file that holds the publish key, or will.
+    pub key_file: Option<PathBuf>,
     /// How to chat.
     pub chat: Options,
     /// What to log.
@@ -100,18 +108,20 @@ impl From<lexopt::Error> for Misuse {
 }
 
 impl Args {
-    /// Reads the command line, without the program's name, and `ENCKE_PUBLISH_KEY`.
+    /// Reads the command line, without the program's name, and the environment.
     ///
     /// # Errors
     /// There is nothing to serve; the value says why.
     pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Misuse> {
-        Args::parse_with(args, std::env::var("ENCKE_PUBLISH_KEY").ok())
+        Args::parse_with(args, |name| std::env::var_os(name))
     }
 
-    fn parse_with(args: impl IntoIterator<Item = OsString>, key: Option<String>) -> Result<Args, Misuse> {
-        let key =
-            key.filter(|key| !key.is_empty()).map(|key| key_of("ENCKE_PUBLISH_KEY", &key)).transpose()?;
-        let mut config = Config { publish_key: key, ..Config::default() };
+    fn parse_with(
+        args: impl IntoIterator<Item = OsString>,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Args, Misuse> {
+        let mut said = Secret::default();
+        let mut config = Config::default();
         let mut chat = Options { rooms: Vec::new(), ..Options::default() };
         let mut address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let (mut port, mut log) = (8080, LevelFilter::Warn);
@@ -133,8 +143,9 @@ impl Args {
                 Long("proxy-protocol") => config.proxy_protocol = true,
                 Long("no-deflate") => config.deflate = false,
                 Long("publish-key") => {
-                    config.publish_key = Some(key_of("--publish-key", &parser.value()?.string()?)?);
+                    said.key = Some(key_of("--publish-key", &parser.value()?)?);
                 }
+                Long("publish-key-file") => said.file = Some(PathBuf::from(parser.value()?)),
                 Long("origin") => config.origins.push(origin_of(&parser.value()?.string()?)?),
                 Long("host") => {
                     config.hosts.get_or_insert_default().push(host_of(&parser.value()?.string()?)?);
@@ -148,7 +159,9 @@ impl Args {
                 other => return Err(other.unexpected().into()),
             }
         }
-        config.open_back_end = address.is_loopback();
+        let Secret { key, file: key_file } = said.or_of(variable)?;
+        config.publish_key = key;
+        config.open_publish = is_open;
         if chat.rooms.is_empty() {
             chat.rooms = Options::default().rooms;
         }
@@ -156,20 +169,47 @@ impl Args {
         if !has_pictures {
             chat.pictures_bytes = chat.pictures_bytes.min(share);
         }
-        check(&config, &chat, address, is_open)?;
+        check(&config, &chat, address, key_file.is_some())?;
         // A request carries a picture, or a message and a little around it.
         let message_bytes = config.bounds.message_bytes + limits::HEAD_BYTES_DEFAULT;
         config.message_bytes = config.message_bytes.max(message_bytes).max(chat.picture_bytes);
-        Ok(Args { address: SocketAddr::new(address, port), config, chat, log })
+        Ok(Args { address: SocketAddr::new(address, port), config, key_file, chat, log })
+    }
+}
+
+/// Where the publish key is: given, or in a file.
+#[derive(Debug, Default, PartialEq)]
+struct Secret {
+    key: Option<String>,
+    file: Option<PathBuf>,
+}
+
+impl Secret {
+    /// What the command line says, or else the environment.
+    fn or_of(self, variable: impl Fn(&str) -> Option<OsString>) -> Result<Secret, Misuse> {
+        const NAME: &str = "ENCKE_PUBLISH_KEY";
+        let variable = |name| variable(name).filter(|value| !value.is_empty());
+        let secret = if self == Secret::default() {
+            let key = variable(NAME).map(|key| key_of(NAME, &key)).transpose()?;
+            Secret { key, file: variable("ENCKE_PUBLISH_KEY_FILE").map(PathBuf::from) }
+        } else {
+            self
+        };
+        if secret.key.is_some() && secret.file.is_some() {
+            let sentence = "a publish key and a file with one are given: only one of them can be meant";
+            return Err(Misuse::Wrong(sentence.to_owned()));
+        }
+        Ok(secret)
     }
 }
 
 /// What can't be meant together.
-fn check(config: &Config, chat: &Options, address: IpAddr, is_open: bool) -> Result<(), Misuse> {
-    if config.publish_key.is_none() && !is_open && !address.is_loopback() {
+fn check(config: &Config, chat: &Options, address: IpAddr, has_file: bool) -> Result<(), Misuse> {
+    let has_key = config.publish_key.is_some() || has_file;
+    if !has_key && !config.open_publish && !address.is_loopback() {
         return Err(Misuse::Wrong(format!(
-            "at {address} everybody who reaches this machine could publish: set ENCKE_PUBLISH_KEY \
-             to a secret, or say --open-publish if that is what you want"
+            "at {address} strangers reach this program, and back ends need a key: set ENCKE_PUBLISH_KEY to a \
+             secret, or name a file for one with --publish-key-file, or say --open-publish"
         )));
     }
     if config.proxy_protocol && config.trusted_proxies.is_empty() {
@@ -254,11 +294,10 @@ fn number_of(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
-fn key_of(name: &str, text: &str) -> Result<String, Misuse> {
-    let is_sendable = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-    is_sendable
-        .then(|| text.to_owned())
-        .ok_or_else(|| Misuse::Wrong(format!("{name} takes visible ASCII characters without spaces")))
+/// What is no UTF-8 is no key either, and not nothing: a key that is left out in silence would be missed too
+/// late.
+fn key_of(name: &str, text: &OsStr) -> Result<String, Misuse> {
+    key::parse(name, &text.to_string_lossy()).map_err(Misuse::Wrong)
 }
 
 fn limits_of(text: &str) -> Result<Limits, Misuse> {
@@ -306,7 +345,7 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<Args, Misuse> {
-        Args::parse_with(line.split_whitespace().map(OsString::from), None)
+        Args::parse_with(line.split_whitespace().map(OsString::from), |_| None)
     }
 
     fn wrong(line: &str) -> String {
@@ -357,7 +396,34 @@ mod tests {
         assert!(wrong("--address 0.0.0.0").contains("ENCKE_PUBLISH_KEY"));
         assert!(parse("--address 0.0.0.0 --open-publish").is_ok());
         assert!(parse("--address :: --publish-key s3cret").is_ok());
+        assert!(parse("--address :: --publish-key-file encke.key").is_ok());
         assert!(parse("--address ::1").is_ok());
+    }
+
+    #[test]
+    fn a_key_comes_from_the_command_line_or_the_environment() {
+        let with = |line: &str, name: &str, value: OsString| {
+            let args = line.split_whitespace().map(OsString::from);
+            Args::parse_with(args, move |asked| (asked == name).then(|| value.clone()))
+        };
+        let keys =
+            |args: Args| (args.config.publish_key, args.key_file.map(|path| path.display().to_string()));
+        let in_key = |line: &str, value: &str| with(line, "ENCKE_PUBLISH_KEY", value.into()).map(keys);
+        let in_file = |line: &str, value: &str| with(line, "ENCKE_PUBLISH_KEY_FILE", value.into()).map(keys);
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(in_key("", "k1"), Ok((some("k1"), None)));
+        assert_eq!(in_key("--publish-key k2", "k1"), Ok((some("k2"), None)));
+        assert_eq!(in_key("--publish-key-file f", "k1"), Ok((None, some("f"))));
+        assert_eq!(in_file("", "f"), Ok((None, some("f"))));
+        assert_eq!(in_file("--publish-key k2", "f"), Ok((some("k2"), None)));
+        assert_eq!(in_key("", ""), Ok((None, None)));
+        assert!(in_key("", "two words").is_err() && in_key("", "é").is_err());
+        assert!(wrong("--publish-key a --publish-key-file b").contains("only one"));
+        #[cfg(unix)]
+        {
+            let no_text = std::os::unix::ffi::OsStringExt::from_vec(b"k\xff".to_vec());
+            assert!(with("", "ENCKE_PUBLISH_KEY", no_text).is_err());
+        }
     }
 
     #[test]

@@ -6,10 +6,12 @@ mod args;
 mod descriptors;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod heap;
+mod key;
 mod logging;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 
 use log::info;
 
@@ -23,7 +25,8 @@ use crate::web::Library;
 /// Serves `app` at `address`, and with it the client library (`/encke.js`), until it is asked to end: by
 /// SIGTERM, from the keyboard, or with the terminal that it was started from. Says on standard output where
 /// it listens, which for port 0 is the only way to know; and on standard error, if that is so, how many of
-/// [`Config::connections`] the system has no room for.
+/// [`Config::connections`] the system has no room for. Where there is no publish key it draws one, and tells
+/// it if standard output is a terminal.
 ///
 /// # Errors
 /// The address can't be listened at, or the system's poll fails.
@@ -31,13 +34,18 @@ pub fn serve(address: SocketAddr, mut config: Config, app: Box<dyn App>) -> io::
     if address.ip().is_loopback() {
         config.hosts.get_or_insert_default();
     }
+    // With a key of its own the server is nobody's who doesn't show it.
+    config.open_local &= address.ip().is_loopback() && config.publish_key.is_none();
+    let drawn = config.publish_key.is_none().then(key::draw);
+    config.publish_key = config.publish_key.or_else(|| drawn.clone());
     let (reachable, said) = descriptors::fit(config.connections, descriptors::raise());
     config.connections = reachable;
     let mut kernel = Kernel::listen(address)?;
     kernel.heed_signals()?;
     let address = kernel.address()?;
+    let announcement = announcement(address, drawn.as_deref(), io::stdout().is_terminal());
     // Nobody may be reading it; that is no reason not to serve.
-    let _ = writeln!(io::stdout(), "encke listens at http://{address}");
+    let _ = io::stdout().write_all(announcement.as_bytes());
     let _ = io::stdout().flush();
     if let Some(sentence) = said {
         let _ = writeln!(io::stderr(), "encke: {sentence}");
@@ -47,6 +55,19 @@ pub fn serve(address: SocketAddr, mut config: Config, app: Box<dyn App>) -> io::
     Reactor::new(kernel).run(&mut server)?;
     info!("ended");
     Ok(())
+}
+
+/// What is said at the start. A key that was drawn is for whoever sits at the terminal: standard output that
+/// is something else is mostly a log, where others read it and where it outlives the program.
+fn announcement(address: SocketAddr, drawn: Option<&str>, is_terminal: bool) -> String {
+    let mut said = format!("encke listens at http://{address}\n");
+    if let Some(key) = drawn.filter(|_| is_terminal) {
+        said += &format!(
+            "its key for back ends and moderators, until it ends: {key}\n\
+             (to be sent as `Authorization: Bearer KEY`; --publish-key-file FILE makes one that stays)\n"
+        );
+    }
+    said
 }
 
 /// The whole program: reads the command line, serves the chat, and gives back the exit status.
@@ -64,13 +85,36 @@ pub fn run() -> u8 {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     heap::fix();
     let address = args.address;
-    match serve(address, args.config, Box::new(Chat::with(args.chat))) {
+    let mut config = args.config;
+    if let Err(sentence) = set_key(&mut config, address, args.key_file.as_deref()) {
+        eprintln!("encke: {sentence}");
+        return 2;
+    }
+    match serve(address, config, Box::new(Chat::with(args.chat))) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("encke: can't serve at {address}: {error}{}", hint(&error));
             1
         }
     }
+}
+
+/// Reads the key's file, if there is one, and judges the key.
+fn set_key(config: &mut Config, address: SocketAddr, file: Option<&Path>) -> Result<(), String> {
+    if let Some(path) = file {
+        config.publish_key = Some(key::of_file(path)?);
+        if key::is_exposed(path) {
+            eprintln!(
+                "encke: warning: everybody on this machine can read the key in {0}: chmod 600 {0}",
+                path.display()
+            );
+        }
+    }
+    let Some(key) = &config.publish_key else { return Ok(()) };
+    if let Some(warning) = key::judge(key, !address.ip().is_loopback() || config.names_proxy())? {
+        eprintln!("encke: warning: {warning}");
+    }
+    Ok(())
 }
 
 fn say(text: &str) -> u8 {

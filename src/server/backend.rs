@@ -1,20 +1,22 @@
 //! The side for back ends: publishing without being a client, looking into channels, counters.
 //!
-//! It knows no client and asks no application: whoever holds the publish key is trusted. Read first: the
-//! section on back ends in the wire surface; RFC 6750, section 2.1 (Bearer).
+//! It knows no client, and what a request may do is judged in `rights`. The application is asked about what
+//! is published without the key alone. Read first: the section on back ends in the wire surface; RFC 6750,
+//! section 2.1 (Bearer).
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::app::Request;
-use super::client::same_bytes;
+use super::app::{App, Request};
 use super::command::{Command, canonical};
 use super::hall::Hall;
 use super::object::{Object, join};
 use super::params;
 use super::refusal::Refusal;
+use super::rights::Right;
 use super::routes::Route;
 use super::transport::Transport;
 use crate::hub::{self, ChannelInfo, Data, Once};
@@ -24,69 +26,17 @@ use crate::wire::json;
 use crate::wire::response::Response;
 
 impl Hall {
-    /// Whether a request may use what is for back ends.
-    pub(super) fn authorize(&self, route: &Route, request: &Request<'_>) -> Result<(), Refusal> {
-        if self.config.publish_key.is_none() {
-            return self.authorize_stranger(route, request);
-        }
-        if self.shown_key(request) == Some(true) {
-            return Ok(());
-        }
-        let sentence = "Send the publish key as `Authorization: Bearer KEY`.";
-        Err(Refusal::new(401, "unauthorized", sentence).with_field("WWW-Authenticate", "Bearer"))
-    }
-
-    /// Whether the key that a request shows is the right one; None if it shows none, or there is none.
-    pub(super) fn shown_key(&self, request: &Request<'_>) -> Option<bool> {
-        let key = self.config.publish_key.as_ref()?;
-        let (scheme, token) = request.header("authorization")?.split_once(' ')?;
-        let is_bearer = scheme.eq_ignore_ascii_case("bearer");
-        is_bearer.then(|| same_bytes(token.trim().as_bytes(), key.as_bytes()))
-    }
-
-    /// A key as back ends send it. The room that is kept for back ends is not for strangers, who may publish
-    /// too.
-    fn back_end_once<'k>(&self, key: &'k str) -> Once<'k> {
-        let is_back_end = self.config.publish_key.is_some() || self.config.open_back_end;
-        Once { scope: "back end", key, is_back_end }
-    }
-
-    /// Without a key programs on this machine are back ends, or everybody may publish. Looking in and
-    /// clearing is for those on this machine, and nobody's inbox is open to someone who has shown nothing.
-    fn authorize_stranger(&self, route: &Route, request: &Request<'_>) -> Result<(), Refusal> {
-        let is_inbox = matches!(route, Route::Channel(name) | Route::History(name) if name.starts_with('@'));
-        let may = match route {
-            Route::Publish(channel) => return self.admit_publish(channel, request),
-            // Line by line, when they are read.
-            Route::PublishMany => !self.config.open_back_end || self.is_at_home(request),
-            _ => self.is_at_home(request) && !is_inbox,
-        };
-        if may { Ok(()) } else { Err(needs_key()) }
-    }
-
-    /// Whether a request comes from a program on this machine that counts as a back end.
-    fn is_at_home(&self, request: &Request<'_>) -> bool {
-        self.config.open_back_end && request.peer.is_local()
-    }
-
-    /// Whether a request may publish to a channel. An inbox takes what users write, and the word of a back
-    /// end; that everybody may publish does not mean to people who never asked for it.
-    fn admit_publish(&self, channel: &str, request: &Request<'_>) -> Result<(), Refusal> {
-        let is_back_end = self.config.publish_key.is_some() || self.is_at_home(request);
-        let is_open = !self.config.open_back_end && !channel.starts_with('@');
-        if is_back_end || is_open { Ok(()) } else { Err(needs_key()) }
-    }
-
     /// Answers a request for one of the routes for back ends.
     pub(super) fn back_end(
         &mut self,
         links: &Links,
+        app: &mut dyn App,
         route: &Route,
         request: &Request<'_>,
     ) -> Result<Response, Refusal> {
         match (route, request.method()) {
-            (Route::Publish(channel), _) => self.publish_one(links, channel, request),
-            (Route::PublishMany, _) => self.publish_many(links, request),
+            (Route::Publish(channel), _) => self.publish_one(links, app, channel, request),
+            (Route::PublishMany, _) => self.publish_many(links, app, request),
             (Route::Channel(channel), "DELETE") => {
                 self.describe(channel)?;
                 self.hub.clear(channel);
@@ -99,7 +49,10 @@ impl Hall {
                 Ok(json(self.history(channel, request.parameter("before").as_deref(), limit)?))
             }
             (Route::Channels, _) => {
-                let mut infos: Vec<_> = self.hub.channels().collect();
+                // Who has mail is for those who may look into inboxes.
+                let is_back_end = self.shown_key(request) == Some(true);
+                let is_shown = |info: &ChannelInfo<'_>| is_back_end || !info.name.starts_with('@');
+                let mut infos: Vec<_> = self.hub.channels().filter(is_shown).collect();
                 infos.sort_unstable_by_key(|info| info.name);
                 let channels: Vec<Object> = infos.iter().map(|info| self.listed(info)).collect();
                 Ok(json(Object::new().array("channels", channels.iter().map(Object::as_bytes))))
@@ -115,6 +68,7 @@ impl Hall {
     fn publish_one(
         &mut self,
         links: &Links,
+        app: &mut dyn App,
         channel: &str,
         request: &Request<'_>,
     ) -> Result<Response, Refusal> {
@@ -124,7 +78,8 @@ impl Hall {
             Body::Json(json) => Data::Json(json),
             Body::Base64(text) => Data::Base64(text),
         };
-        let answer = self.publish_for(links, channel, idempotency_key(request)?, data)?;
+        let stranger = (self.shown_key(request) != Some(true)).then_some(app);
+        let answer = self.publish_for(links, channel, idempotency_key(request)?, data, stranger)?;
         Ok(json(Object::new().boolean("ok", true).members(&answer)))
     }
 
@@ -137,17 +92,27 @@ impl Hall {
         if length > most as u64 { Err(hub::Refusal::MessageTooLong.into()) } else { Ok(()) }
     }
 
-    /// Publishes for a back end; what came before under the same key has its answer, whatever was done since.
+    /// Publishes for a back end, or for a stranger who may publish without the publish key: then the
+    /// application is asked. What came before under the same key has its answer, whatever was done since.
     fn publish_for(
         &mut self,
         links: &Links,
         channel: &str,
         key: Option<&str>,
         data: Data<'_>,
+        stranger: Option<&mut dyn App>,
     ) -> Result<Object, Refusal> {
-        let once = key.map(|key| self.back_end_once(key));
+        let is_back_end = stranger.is_none();
+        let scope = match key {
+            Some(_) if !is_back_end => open_scope(data),
+            _ => Cow::Borrowed("back end"),
+        };
+        let once = key.map(|key| Once { scope: &scope, key, is_back_end });
         if let Some(answer) = once.and_then(|once| self.repeated(channel, once)) {
             return Ok(answer);
+        }
+        if let (Some(app), Data::Json(json)) = (stranger, data) {
+            app.on_open_publish(channel, json)?;
         }
         self.count_publish(links, channel)?;
         match once {
@@ -161,7 +126,12 @@ impl Hall {
 
     /// One message a line. All lines are read before the first is published, so a body with a broken line
     /// publishes nothing.
-    fn publish_many(&mut self, links: &Links, request: &Request<'_>) -> Result<Response, Refusal> {
+    fn publish_many(
+        &mut self,
+        links: &Links,
+        app: &mut dyn App,
+        request: &Request<'_>,
+    ) -> Result<Response, Refusal> {
         let text = std::str::from_utf8(request.body)
             .map_err(|_| Refusal::new(400, "bad_json", "The body must be UTF-8, one JSON object a line."))?;
         let mut drafts = Vec::new();
@@ -177,11 +147,16 @@ impl Hall {
             })?;
             drafts.push(draft);
         }
+        let is_stranger = self.shown_key(request) != Some(true);
         let mut results = Vec::with_capacity(drafts.len());
         for Draft { channel, data, key } in &drafts {
-            let published = self
-                .admit_publish(channel, request)
-                .and_then(|()| self.publish_for(links, channel, key.as_deref(), Data::Json(data)));
+            let published = match self.permit(Right::publish(channel), request) {
+                Ok(()) => {
+                    let stranger: Option<&mut dyn App> = if is_stranger { Some(&mut *app) } else { None };
+                    self.publish_for(links, channel, key.as_deref(), Data::Json(data), stranger)
+                }
+                Err(refusal) => Err(refusal),
+            };
             results.push(match published {
                 Ok(answer) => Object::new().boolean("ok", true).members(&answer),
                 Err(refusal) => Object::new().boolean("ok", false).object("error", &refusal.to_object()),
@@ -278,9 +253,15 @@ impl Hall {
     }
 }
 
-fn needs_key() -> Refusal {
-    let sentence = "This needs a publish key: start encke with ENCKE_PUBLISH_KEY set, and send it.";
-    Refusal::new(403, "needs_key", sentence)
+/// Whose key it is, if it came with a message from somebody who did not show the publish key: it belongs to
+/// what is said with it. Else strangers could publish under a back end's next key first, and have its message
+/// taken for a repeated one.
+fn open_scope(data: Data<'_>) -> Cow<'static, str> {
+    let said = match data {
+        Data::Json(json) => String::from_utf8_lossy(json),
+        Data::Base64(text) => Cow::Borrowed(text),
+    };
+    Cow::Owned(format!("open {said}"))
 }
 
 /// A structured field's string has quotes around it (RFC 8941); most senders leave them off.

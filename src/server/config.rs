@@ -1,5 +1,6 @@
 //! What whoever runs the program may choose. Every default is a bound or a time of `limits.rs`.
 
+use super::hosts;
 use super::peer::Network;
 use super::quota::Limits;
 use crate::hub::Bounds;
@@ -42,11 +43,15 @@ pub struct Config {
     /// one. `None`: every one too, but at a loopback address [`serve`](crate::serve) takes it for an empty
     /// list, so that no site can have its own name point here and pass for this one (DNS rebinding).
     pub hosts: Option<Vec<String>>,
-    /// The key that back ends must show. Without one, everybody who reaches the server may publish.
+    /// The key that back ends and moderators show. Without one nobody can; [`serve`](crate::serve) then draws
+    /// one and tells it on the terminal.
     pub publish_key: Option<String>,
-    /// Without a key, whoever reaches the server may also look into channels, clear them, and read the
-    /// counters: right for a server that only its own machine can reach.
-    pub open_back_end: bool,
+    /// Programs on this machine may publish to rooms and look at them without the key: as long as no other
+    /// option and no request shows that a proxy stands in front. [`serve`](crate::serve) takes it back where
+    /// the address is not a loopback one.
+    pub open_local: bool,
+    /// Everybody may publish to rooms without the key.
+    pub open_publish: bool,
     /// The subprotocols of an application's own WebSockets, the best first: tokens (RFC 6455, section 11.5).
     pub subprotocols: Vec<&'static str>,
     /// Let WebSocket messages be compressed (RFC 7692) for clients that offer it.
@@ -73,10 +78,20 @@ impl Default for Config {
             proxy_protocol: false,
             hosts: None,
             publish_key: None,
-            open_back_end: true,
+            open_local: true,
+            open_publish: false,
             subprotocols: Vec::new(),
             deflate: true,
             jsonp: false,
         }
+    }
+}
+
+impl Config {
+    /// Whether an option says that others than this machine's own programs come to this server: by a name,
+    /// through a proxy, or with a page of another origin.
+    pub(crate) fn names_proxy(&self) -> bool {
+        let has_name = self.hosts.iter().flatten().any(|name| !hosts::is_own(name));
+        has_name || self.proxy_protocol || !self.trusted_proxies.is_empty() || !self.origins.is_empty()
     }
 }

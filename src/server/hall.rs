@@ -66,6 +66,8 @@ pub struct Hall {
     /// Whose request or frame is being carried out, for what is counted by address.
     /// None for who shows the publish key.
     pub(super) caller: Option<Peer>,
+    /// A proxy stands in front of this server: an option says so, or a request has shown it.
+    pub(super) has_proxy: bool,
     /// The slot at which the next connection to end for another is looked for.
     pub(super) idle_hand: usize,
     /// How near the memory budget is, and what was given up for it.
@@ -88,6 +90,7 @@ impl Hall {
         let bounds = Bounds { readers, log_bytes, keys, ..config.bounds };
         Hall {
             hub: Hub::new(u32::from_be_bytes(epoch).max(NO_EPOCH + 1), key_secret, bounds),
+            has_proxy: config.names_proxy(),
             config,
             sessions: Vec::new(),
             clients: Clients::new(&mut *entropy),

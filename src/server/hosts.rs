@@ -49,6 +49,11 @@ pub fn is_loopback(host: Authority<'_>) -> bool {
     is_localhost(name) || address_of(name).is_some_and(|address| address.is_loopback())
 }
 
+/// Whether a name of the list is one that only this machine's own programs can mean.
+pub fn is_own(name: &str) -> bool {
+    Authority::parse(name.as_bytes()).is_some_and(is_loopback)
+}
+
 fn is_address_or_local(name: &[u8]) -> bool {
     is_localhost(name) || address_of(name).is_some()
 }

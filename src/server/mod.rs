@@ -24,6 +24,7 @@
 //! | `answer`, `polls` | what a request is answered with, at once or when there is something to tell |
 //! | `probe` | whether a proxy lets a stream through |
 //! | `writing`, `command`, `object` | up: commands and replies |
+//! | `rights` | what a request may do beyond what every client may |
 //! | `backend` | publishing and looking in from other programs |
 //! | `app`, `config`, `refusal` | what users of the crate meet |
 
@@ -50,6 +51,7 @@ mod quota;
 mod reading;
 mod refusal;
 mod requests;
+mod rights;
 mod routes;
 mod session;
 mod timer;

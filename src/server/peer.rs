@@ -17,16 +17,52 @@ use super::hosts;
 use crate::limits::FORWARDED_HOPS_MAX;
 use crate::wire::http::{Head, Version};
 
-/// The fields by which a proxy says that it is one.
-const FORWARDED: [&str; 8] = [
+/// How the names of the fields begin that proxies, load balancers and content networks add to a request, in
+/// lower case and in order. A program on this machine needs none of them.
+const PROXY_FIELDS: [&str; 43] = [
+    "akamai-",
+    "cdn-",
+    "cf-",
+    "client-ip",
+    "fastly-",
+    "fly-",
     "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-real-ip",
-    "cf-connecting-ip",
-    "true-client-ip",
+    "front-end-https",
+    "incap-",
+    "ngrok-",
+    "proxy-",
+    "ssl-client",
+    "surrogate-",
+    "tailscale-",
+    "true-client-",
     "via",
+    "wl-proxy-",
+    "x-accel-",
+    "x-amz-cf-",
+    "x-amzn-",
+    "x-appengine-",
+    "x-arr-",
+    "x-azure-",
+    "x-cache",
+    "x-client-",
+    "x-cloud-trace-",
+    "x-cluster-",
+    "x-edge-",
+    "x-envoy-",
+    "x-forwarded",
+    "x-host",
+    "x-nf-",
+    "x-original-",
+    "x-proxy",
+    "x-real-",
+    "x-remote-",
+    "x-request-start",
+    "x-scheme",
+    "x-ssl",
+    "x-sucuri-",
+    "x-url-scheme",
+    "x-varnish",
+    "x-vercel-",
 ];
 
 /// Addresses with a common beginning: `10.0.0.0/8`, or one address alone.
@@ -107,7 +143,9 @@ impl Peer {
 
     /// Whom this peer speaks for in one request: itself, unless it is a trusted proxy that says otherwise.
     pub fn of_request(self, head: &Head<'_>, trusted: &[Network]) -> Peer {
-        let mut peer = Peer { is_proxied: self.is_proxied || may_be_proxied(head), ..self };
+        // An address of another machine is never local, so its head need not be looked through.
+        let is_proxied = self.is_proxied || (self.is_loopback() && may_be_proxied(head));
+        let mut peer = Peer { is_proxied, ..self };
         if !self.is_within(trusted) {
             return peer;
         }
@@ -135,9 +173,15 @@ impl Peer {
     }
 
     /// Whether it is a program on this machine, by all that can be seen: who comes through a proxy comes from
-    /// anywhere, though the proxy be on this machine.
+    /// anywhere, though the proxy be on this machine. A proxy that shows nothing of itself is taken for a
+    /// program of this machine, so no right that concerns people may depend on this.
     pub fn is_local(self) -> bool {
         self.is_loopback() && !self.is_proxied
+    }
+
+    /// Whether somebody stands between this server and the address, or may.
+    pub(super) fn is_proxied(self) -> bool {
+        self.is_proxied
     }
 
     /// Whether its address is one of this machine's own.
@@ -167,12 +211,26 @@ impl Default for Peer {
     }
 }
 
-/// Whether a request may have come through a proxy that nobody named. One that passes on the public name of
-/// the site, or the HTTP/1.0 that nginx speaks unless told otherwise, shows it by that alone; no browser and
-/// no tool on this machine need send either.
+/// Whether a request may have come through a proxy that nobody named. The HTTP/1.0 that nginx spoke to its
+/// upstreams before 1.29.7 is taken for a sign of that; no browser and no tool on this machine need it.
 fn may_be_proxied(head: &Head<'_>) -> bool {
-    let is_forwarded = FORWARDED.iter().any(|name| head.header(name).is_some());
-    is_forwarded || head.version == Version::Http10 || !head.authority().is_some_and(hosts::is_loopback)
+    head.version == Version::Http10 || head.authority().is_none() || shows_proxy(head)
+}
+
+/// Whether a request shows that a proxy stands in front of this server: it calls the server by a name that is
+/// not this machine's own, or carries a field that proxies add.
+pub(super) fn shows_proxy(head: &Head<'_>) -> bool {
+    let is_elsewhere = head.authority().is_some_and(|host| !hosts::is_loopback(host));
+    is_elsewhere || head.field_names().any(is_proxy_field)
+}
+
+/// The beginnings are in order and none begins with another, so only the last one that does not stand behind
+/// the name can be the name's.
+fn is_proxy_field(name: &str) -> bool {
+    let lower = || name.bytes().map(|byte| byte.to_ascii_lowercase());
+    let behind = PROXY_FIELDS.partition_point(|prefix| prefix.bytes().le(lower()));
+    let Some(prefix) = behind.checked_sub(1).map(|last| PROXY_FIELDS[last]) else { return false };
+    lower().take(prefix.len()).eq(prefix.bytes())
 }
 
 /// The `for` of one element of `Forwarded` (RFC 7239, section 4).
@@ -249,8 +307,52 @@ mod tests {
         }
         assert!(!is_local("GET / HTTP/1.0"), "no name at all");
         assert!(!is_local("GET / HTTP/1.0\r\nHost: 127.0.0.1:8080"), "as nginx asks");
-        let field = "X-Forwarded-Proto: https";
-        assert!(!is_local(&format!("GET / HTTP/1.1\r\nHost: localhost\r\n{field}")), "{field}");
+    }
+
+    #[test]
+    fn fields_that_proxies_add_are_known_by_their_beginnings() {
+        for (before, after) in PROXY_FIELDS.iter().zip(&PROXY_FIELDS[1..]) {
+            assert!(before < after && !after.starts_with(before), "{before}, {after}");
+        }
+        for prefix in PROXY_FIELDS {
+            assert_eq!(prefix, prefix.to_ascii_lowercase());
+        }
+        for name in [
+            "X-Forwarded-For",
+            "X-Forwarded-Port",
+            "X-Forwarded-Server",
+            "X-Forwarded-Ssl",
+            "x-forwarded",
+            "Forwarded",
+            "Via",
+            "X-Real-IP",
+            "CF-Ray",
+            "CF-Connecting-IP",
+            "CDN-Loop",
+            "True-Client-IP",
+            "Client-IP",
+            "X-Client-IP",
+            "X-Cluster-Client-IP",
+            "Fly-Client-IP",
+            "Fastly-Client-IP",
+            "X-Envoy-External-Address",
+            "X-Original-URI",
+            "X-Scheme",
+            "X-Amzn-Trace-Id",
+            "X-Varnish",
+            "Proxy-Connection",
+        ] {
+            assert!(is_proxy_field(name), "{name}");
+            let fields = format!("Accept: */*\r\n{name}: 1\r\n");
+            assert!(!peer("127.0.0.1", &[], &fields).is_local(), "{name}");
+        }
+        for name in ["Host", "Accept", "Connection", "Cookie", "Authorization", "Content-Type", "User-Agent"]
+        {
+            assert!(!is_proxy_field(name), "{name}");
+        }
+        for name in ["Sec-Fetch-Site", "Upgrade", "X", "X-", "A", "Vi", "X-Requested-With", "Zzz"] {
+            assert!(!is_proxy_field(name), "{name}");
+        }
     }
 
     #[test]

@@ -103,8 +103,9 @@ impl Server {
     }
 
     fn request<'a>(&mut self, id: ConnId, head: &'a Head<'a>, body: &'a [u8]) -> Request<'a> {
-        let peer = self.hall.session(id).peer();
-        Request::of(head, body, peer.of_request(head, &self.hall.config.trusted_proxies))
+        let peer = self.hall.session(id).peer().of_request(head, &self.hall.config.trusted_proxies);
+        self.hall.mark_proxy(head, peer.is_proxied());
+        Request::of(head, body, peer)
     }
 
     /// The route of a request, unless its head alone is reason enough to refuse it.
@@ -131,8 +132,8 @@ impl Server {
         origin::admit(verdict, is_jsonp || matches!(route, Route::Health))?;
         if request.method() != "OPTIONS" {
             check_body(&route, request)?;
-            if route.is_back_end() {
-                self.hall.authorize(&route, request)?;
+            if let Some(right) = route.right(request.method()) {
+                self.hall.permit(right, request)?;
             }
         }
         Ok(route)
@@ -171,7 +172,9 @@ impl Server {
             Route::Read(transport) => self.read(links, id, reply, *transport, request).map(|()| None),
             Route::Probe => self.hall.begin_probe(links, id, reply, request).map(|()| None),
             Route::Send => self.send(links, request).map(Some),
-            _ if route.is_back_end() => self.hall.back_end(links, route, request).map(Some),
+            _ if route.right(request.method()).is_some() => {
+                self.hall.back_end(links, &mut *self.app, route, request).map(Some)
+            }
             _ => Ok(Some(Response::text(200, "ok\n"))),
         }
     }

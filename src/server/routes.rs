@@ -3,6 +3,7 @@
 //! It knows the paths of the wire surface and nothing of what happens behind them.
 
 use super::refusal::Refusal;
+use super::rights::Right;
 use super::transport::Transport;
 use crate::wire::target::Target;
 
@@ -121,17 +122,19 @@ impl Route {
         methods.any(|allowed| allowed.trim_ascii() == method.as_bytes())
     }
 
-    /// Whether only a back end may use it.
-    pub fn is_back_end(&self) -> bool {
-        matches!(
-            self,
-            Route::PublishMany
-                | Route::Publish(_)
-                | Route::Channels
-                | Route::Channel(_)
-                | Route::History(_)
-                | Route::Metrics
-        )
+    /// What a request of that method to this route must be permitted to do. None: it is no route for back
+    /// ends.
+    pub fn right(&self, method: &str) -> Option<Right> {
+        match self {
+            Route::Publish(channel) => Some(Right::publish(channel)),
+            // Line by line, when they are read.
+            Route::PublishMany => Some(Right::PublishToRoom),
+            Route::Channels => Some(Right::LookAtRooms),
+            Route::Channel(_) if method == "DELETE" => Some(Right::Operate),
+            Route::Channel(channel) | Route::History(channel) => Some(Right::look(channel)),
+            Route::Metrics => Some(Right::Operate),
+            _ => None,
+        }
     }
 }
 

@@ -154,6 +154,11 @@ impl<'b> Head<'b> {
         self.names & bit_of(name) == 0
     }
 
+    /// The names of all fields, in order, as they were written.
+    pub fn field_names(&self) -> impl Iterator<Item = &'b str> {
+        self.fields.iter().map(|field| field.name)
+    }
+
     /// The values of all fields of that name, in order. Names ignore case. RFC 9110, section 5.1.
     pub fn headers(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
         let fields = if self.lacks(name) { &[] } else { &self.fields[..] };

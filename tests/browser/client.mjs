@@ -1,7 +1,7 @@
 // A tab with nothing in it but encke.js and one client `c`, which notes what it is told; and what is asked of it.
 
 import assert from "node:assert/strict";
-import { root, until } from "../clients/server.mjs";
+import { asOperator, root, until } from "../clients/server.mjs";
 
 // From the last message sent to the last one seen: a client waits up to 30 s before it tries a lost server again.
 export const SETTLE_MS = 75_000;
@@ -69,7 +69,7 @@ export async function burst(base, count, { from = 0, pauseMs = 0, ch = "lobby" }
   const end = from + count;
   for (let n = from; n < end; n += 5) {
     const lines = numbers(Math.min(5, end - n), n).map((data) => `${JSON.stringify({ ch, data })}\n`);
-    const answer = await fetch(`${base}/publish`, { method: "POST", body: lines.join("") });
+    const answer = await fetch(`${base}/publish`, { ...asOperator, method: "POST", body: lines.join("") });
     if (!answer.ok) throw new Error(`publish answered ${answer.status}: ${await answer.text()}`);
     if (pauseMs) await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
@@ -102,6 +102,6 @@ export const replies = (tab) => tab.evaluate(() => replies);
 
 // What the server has of a channel, oldest first.
 export async function kept(base, ch) {
-  const answer = await fetch(`${base}/channels/${encodeURIComponent(ch)}/history?limit=1000`);
+  const answer = await fetch(`${base}/channels/${encodeURIComponent(ch)}/history?limit=1000`, asOperator);
   return answer.ok ? (await answer.json()).messages : [];
 }

@@ -8,7 +8,7 @@ import { after, afterEach, before, beforeEach, test } from "node:test";
 import { launch } from "./chromium.mjs";
 import { LIBRARY, htmlfile, numbers } from "./client.mjs";
 import { buffers, upgrades } from "./proxies.mjs";
-import { publish, startServer, until } from "../clients/server.mjs";
+import { asOperator, publish, startServer, until } from "../clients/server.mjs";
 
 const TRANSPORTS = ["websocket", "sse", "fetch", "xhr", "htmlfile", "iframe", "longpoll", "shortpoll", "jsonp"];
 const COUNT = 200;
@@ -283,7 +283,7 @@ test("a proxy that dies and returns", { timeout: 60_000 }, async () => {
     assert.ok((await trail(page)).every((one) => !one.left), JSON.stringify(await trail(page)));
   }
   await until("what was said meanwhile is published, once each", async () => {
-    const answer = await fetch(`${server.base}/channels/own/history`);
+    const answer = await fetch(`${server.base}/channels/own/history`, asOperator);
     return answer.ok && (await answer.json()).messages.length === all.length;
   });
 });
@@ -330,7 +330,7 @@ test("a restart of the server in the middle of a burst is told as a gap", { time
   }
   // Whoever had a name has it again, and what was said in between is said under it.
   await until("all of it is said", async () => {
-    const answer = await fetch(`${server.base}/channels/own/history`);
+    const answer = await fetch(`${server.base}/channels/own/history`, asOperator);
     const from = answer.ok ? (await answer.json()).messages.map((one) => one.from) : [];
     return from.sort().join() === ways.map((_, n) => `user${n}`).join();
   });

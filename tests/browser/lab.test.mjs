@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, afterEach, before, test } from "node:test";
-import { root, startServer, until } from "../clients/server.mjs";
+import { asOperator, root, startServer, until } from "../clients/server.mjs";
 import { launch } from "./chromium.mjs";
 
 const ALL = ["short", "long", "jsonp", "iframe", "stream", "sse", "ws"];
@@ -46,8 +46,8 @@ const figure = async (page, wire, name) => {
 const figures = async (page, wires, name) => Promise.all(wires.map((wire) => figure(page, wire, name)));
 const isOpen = (page, wires) => until("all are open", async () => (await Promise.all(wires.map((wire) => state(page, wire)))).every((one) => one === "on"));
 // Leaving out JSONP: a script that is under way can't be called back, and is answered when its time is over.
-const nobodyReads = async () => !/encke_readers\{transport="(?!jsonp)\w+"\} [1-9]/.test(await (await fetch(`${server.base}/metrics`)).text());
-const publish = (data) => fetch(`${server.base}/publish/lab`, { method: "POST", body: data });
+const nobodyReads = async () => !/encke_readers\{transport="(?!jsonp)\w+"\} [1-9]/.test(await (await fetch(`${server.base}/metrics`, asOperator)).text());
+const publish = (data) => fetch(`${server.base}/publish/lab`, { ...asOperator, method: "POST", body: data });
 
 test("each transport is told each message, publishing included, with all six connections in use", async () => {
   const page = await open();
@@ -73,7 +73,7 @@ test("what is counted is what went over the wire", async () => {
   const text = JSON.stringify("x".repeat(1000));
   await publish(text);
   await until("it came", async () => (await figures(page, HELD, "messages")).every((n) => n === 1));
-  const history = await (await fetch(`${server.base}/channels/lab/history?limit=1`)).text();
+  const history = await (await fetch(`${server.base}/channels/lab/history?limit=1`, asOperator)).text();
   const message = Buffer.byteLength(history.slice(history.indexOf("{\"type\""), history.lastIndexOf("],\"more\"")));
   const id = JSON.parse(history).messages[0].id;
   const around = { iframe: "<script>e()</script>\n".length, stream: 1, sse: `id: ${id}\nevent: message\ndata: \n\n`.length, ws: 4 };
@@ -113,7 +113,7 @@ test("silence costs a short poll and nobody else", async () => {
 test("a paused transport reads nothing, and comes back", async () => {
   const page = await open();
   await isOpen(page, ALL);
-  const readers = async () => (await (await fetch(`${server.base}/metrics`)).text()).match(/encke_readers\{transport="sse"\} (\d+)/)[1];
+  const readers = async () => (await (await fetch(`${server.base}/metrics`, asOperator)).text()).match(/encke_readers\{transport="sse"\} (\d+)/)[1];
   await until("one reads", async () => await readers() === "1");
   await card(page, "sse").getByRole("button", { name: "Pause: Server-Sent Events" }).click();
   await until("the server knows", async () => await readers() === "0");
@@ -146,7 +146,7 @@ test("what it keeps is bounded", async () => {
   const page = await open();
   await isOpen(page, ["ws", "stream", "sse"]);
   const lines = Array.from({ length: 300 }, (_, n) => JSON.stringify({ ch: "lab", data: `${n} ${"y".repeat(2000)}` })).join("\n");
-  await fetch(`${server.base}/publish`, { method: "POST", body: lines });
+  await fetch(`${server.base}/publish`, { ...asOperator, method: "POST", body: lines });
   await until("all came", async () => await figure(page, "ws", "messages") === 300);
   for (const wire of ["ws", "sse", "stream"]) {
     const entries = await card(page, wire).locator(".log li").allTextContents();

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { launch } from "./chromium.mjs";
 import * as chat from "./chat-page.mjs";
-import { publish, startServer, until } from "../clients/server.mjs";
+import { asOperator, publish, startServer, until } from "../clients/server.mjs";
 
 const { act, enter, goTo, log, message, online, openEntry, roomEntry, say, shows, texts } = chat;
 
@@ -259,7 +259,7 @@ test("who is writing is shown, and until they have said it", { timeout: 60_000 }
 test("scrolling up pages back, keeps the place, and lets go of what is far", { timeout: 120_000 }, async () => {
   const many = 700;
   const lines = Array.from({ length: many }, (_, n) => JSON.stringify({ ch: "lobby", data: `line ${n}.` })).join("\n");
-  const sent = await fetch(`${server.base}/publish`, { method: "POST", body: lines });
+  const sent = await fetch(`${server.base}/publish`, { ...asOperator, method: "POST", body: lines });
   assert.ok(sent.ok);
   const page = await openPage();
   await shows(page, `line ${many - 1}.`);
@@ -358,7 +358,7 @@ test("on a phone the lists are drawers that give the focus back", { timeout: 60_
 });
 
 async function admin(path, body) {
-  const answer = await fetch(`${server.base}/admin/${path}`, { method: "POST", body: JSON.stringify(body) });
+  const answer = await fetch(`${server.base}/admin/${path}`, { ...asOperator, method: "POST", body: JSON.stringify(body) });
   assert.ok(answer.ok, await answer.text());
 }
 

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { publish, startServer, until } from "../clients/server.mjs";
+import { asOperator, publish, startServer, until } from "../clients/server.mjs";
 import { ENGINES, launch } from "./engines.mjs";
 
 const engines = process.env.ENCKE_ENGINES?.split(" ") ?? ENGINES;
@@ -34,7 +34,7 @@ const value = (tab) => tab.evaluate(() => document.getElementById("text").value)
 const shows = (tab, text) => tab.until(`"${text}" is shown`, (text) =>
   [...document.querySelectorAll("#lines .message .text")].some((one) => one.textContent === text), text);
 const live = (tab) => tab.until("it is live", () => document.getElementById("state").dataset.state === "live");
-const said = async () => (await (await fetch(`${server.base}/channels/lobby/history?limit=500`)).json()).messages
+const said = async () => (await (await fetch(`${server.base}/channels/lobby/history?limit=500`, asOperator)).json()).messages
   .map(({ data }) => data.text ?? data);
 
 async function restart() {

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import WebSocket from "ws";
 import { BARE, fromReadme, NGINX, startNginx } from "./nginx.mjs";
-import { publish, startServer } from "./server.mjs";
+import { publish, startKeyless, startServer } from "./server.mjs";
 
 const skip = NGINX ? false : "no nginx on this machine";
 
@@ -57,14 +57,39 @@ for (const [name, lines] of [["a bare proxy_pass", BARE], ["the lines of the REA
   });
 }
 
-for (const [name, lines] of [["a bare proxy_pass", BARE], ["the lines of the README", fromReadme()]]) {
-  test(`${name}: a visitor is no program of this machine`, { skip, timeout: 30_000 }, async () => {
-    proxy = await startNginx(server.port, lines);
-    for (const path of ["/metrics", "/channels", "/admin/users"]) {
-      assert.equal((await fetch(server.base + path)).status, 200, path);
-      assert.equal((await fetch(proxy.base + path)).status, 403, path);
-      const forged = { headers: { "x-forwarded-for": "127.0.0.1" } };
-      assert.equal((await fetch(proxy.base + path, forged)).status, 403, path);
+// From 1.29.7 on nginx does this by itself; older ones do when they are told to.
+const MODERN = { http: "", server: BARE.server.replace("{", '{ proxy_http_version 1.1; proxy_set_header Connection "";') };
+const OPERATIONS = ["/metrics", "/admin/users", "/channels/@ann", "/channels/@ann/history"];
+const LOOKS = ["/channels", "/channels/lobby", "/channels/lobby/history"];
+const status = async (base, path, fields) => (await fetch(base + path, fields)).status;
+
+for (const [name, lines] of [["a bare proxy_pass", BARE], ["the lines of the README", fromReadme()], ["HTTP/1.1", MODERN]]) {
+  test(`${name}: a visitor is no moderator`, { skip, timeout: 30_000 }, async () => {
+    const keyless = await startKeyless();
+    try {
+      await fetch(`${keyless.base}/publish/lobby`, { method: "POST", body: "1" });
+      for (const path of LOOKS) assert.equal(await status(keyless.base, path), 200, path);
+      proxy = await startNginx(keyless.port, lines);
+      for (const fields of [{}, { headers: { "x-forwarded-for": "127.0.0.1" } }, {}]) {
+        for (const path of OPERATIONS) assert.equal(await status(proxy.base, path, fields), 401, path);
+        const inbox = { ...fields, method: "POST", body: "1" };
+        assert.equal(await status(proxy.base, "/publish/@ann", inbox), 401);
+      }
+      // Nothing tells a silent HTTP/1.1 from a program on this machine, so rooms are open to visitors. A bare
+      // proxy_pass speaks it or not by its version.
+      if (lines === BARE) return;
+      const rooms = lines === MODERN ? 200 : 401;
+      const fresh = await startKeyless();
+      try {
+        await fetch(`${fresh.base}/publish/lobby`, { method: "POST", body: "1" });
+        await proxy.stop();
+        proxy = await startNginx(fresh.port, lines);
+        for (const path of LOOKS) assert.equal(await status(proxy.base, path), rooms, path);
+      } finally {
+        await fresh.stop();
+      }
+    } finally {
+      await keyless.stop();
     }
   });
 }

@@ -28,14 +28,24 @@ export function startEcho() {
   return start(path, ["0"]);
 }
 
+// Of those who run the server: what a request of theirs carries.
+const KEY = "of-those-who-run-it";
+export const asOperator = { headers: { authorization: `Bearer ${KEY}` } };
+
+// Without a key the program draws one and tells it to nobody here.
+export function startKeyless(...flags) {
+  return start(binary(), ["--port", "0", ...flags]);
+}
+
 // On a free port, unless the flags name one. Resolves to { base: "http://127.0.0.1:PORT", port, stop() } once the program says where it listens.
 export async function startServer(...flags) {
   const port = flags.includes("--port") ? [] : ["--port", "0"];
-  return start(binary(), [...port, ...flags]);
+  return start(binary(), [...port, ...flags], { ENCKE_PUBLISH_KEY: KEY });
 }
 
-async function start(program, flags) {
-  const child = spawn(program, flags, { stdio: ["ignore", "pipe", "pipe"] });
+async function start(program, flags, variables = {}) {
+  const env = { ...process.env, ...variables };
+  const child = spawn(program, flags, { stdio: ["ignore", "pipe", "pipe"], env });
   let said = "";
   const exited = new Promise((resolve) => child.once("exit", (code, signal) => resolve({ code, signal })));
   const address = new Promise((resolve, reject) => {
@@ -71,7 +81,8 @@ async function stop(child, exited) {
 }
 
 export async function publish(base, channel, text) {
-  const response = await fetch(`${base}/publish/${encodeURIComponent(channel)}`, { method: "POST", body: text });
+  const order = { ...asOperator, method: "POST", body: text };
+  const response = await fetch(`${base}/publish/${encodeURIComponent(channel)}`, order);
   const said = await response.text();
   if (!response.ok) throw new Error(`publish answered ${response.status}: ${said}`);
   return said;

@@ -48,6 +48,12 @@ pub struct Running {
     thread: Option<JoinHandle<()>>,
 }
 
+/// The key of a server that was given none: the program draws one at its start.
+pub const KEY: &str = "drawn-at-the-start";
+
+/// The field of somebody who runs such a server.
+pub const AS_OPERATOR: &str = "Authorization: Bearer drawn-at-the-start\r\n";
+
 /// The chat, with the choices that `change` makes.
 pub fn serve(change: impl FnOnce(&mut Config)) -> Running {
     serve_app(change, || Box::new(Chat::new()))
@@ -58,7 +64,7 @@ pub fn serve_app(
     change: impl FnOnce(&mut Config),
     app: impl FnOnce() -> Box<dyn App> + Send + 'static,
 ) -> Running {
-    let mut config = Config::default();
+    let mut config = Config { publish_key: Some(KEY.to_owned()), ..Config::default() };
     change(&mut config);
     let world = Arc::new(World::default());
     let (report, started) = mpsc::channel();
@@ -127,16 +133,28 @@ impl Running {
         self.connect().ask("POST", path, "Connection: close\r\n", body.as_ref())
     }
 
+    /// The same, by somebody who has the key.
+    pub fn get_as_operator(&self, path: &str) -> Response {
+        self.connect().ask("GET", path, &format!("Connection: close\r\n{AS_OPERATOR}"), b"")
+    }
+
+    /// The same, by somebody who has the key.
+    pub fn post_as_operator(&self, path: &str, body: impl AsRef<[u8]>) -> Response {
+        self.connect().ask("POST", path, &format!("Connection: close\r\n{AS_OPERATOR}"), body.as_ref())
+    }
+
     /// Publishes as a back end does and gives back the message's id.
     pub fn publish(&self, channel: &str, body: impl AsRef<[u8]>) -> String {
-        let response = self.post(&format!("/publish/{channel}"), body);
+        let path = format!("/publish/{channel}");
+        let is_inbox = channel.starts_with('@');
+        let response = if is_inbox { self.post_as_operator(&path, body) } else { self.post(&path, body) };
         assert_eq!(response.status, 200, "{response:?}");
         response.json()["id"].as_str().expect("an id").to_owned()
     }
 
     /// The counter of that name in the metrics.
     pub fn counter(&self, name: &str) -> u64 {
-        let text = self.get("/metrics").text();
+        let text = self.get_as_operator("/metrics").text();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().expect("a number")
     }

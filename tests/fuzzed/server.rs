@@ -72,6 +72,7 @@ impl App for Echo {
 /// 0u/ws?ch=a           opens a WebSocket; U: one that may compress
 /// 0w{"op":"who",…}     sends a text frame; b: a binary one; z: a compressed one
 /// 1g/poll?sid=$s       GET; 1p/publish/a hello: POST; 1mDELETE /channels/a: whatever it says
+/// 1G/metrics           the same with the publish key; 1P/admin/kick {…}; 1MDELETE /channels/a
 /// 1o/poll?ch=a         GET from a page of another site; 1s: from one of the server's own
 /// 2rGET / HT           sends as it is
 /// 3f  3d  3e  3x       stops reading, reads again, shuts its side, resets
@@ -79,7 +80,7 @@ impl App for Echo {
 /// ```
 ///
 /// A first line that begins with `#` says what server it is: `q` one with strict quotas, `m` one with little memory,
-/// `p` one behind a proxy that it trusts and that sends a PROXY header, `k` one with a key for back ends.
+/// `p` one behind a proxy that it trusts and that sends a PROXY header, `k` one in which back ends need the key always.
 ///
 /// After every turn the server agrees with itself, and what it says to a peer that asks as it should is well
 /// formed to the last frame.
@@ -95,8 +96,14 @@ pub fn server(input: &[u8]) {
         keys: 4,
         ..Bounds::default()
     };
-    let config =
-        Config { connections: 3, bounds, message_bytes: MESSAGE_BYTES_MAX, jsonp: true, ..Config::default() };
+    let config = Config {
+        connections: 3,
+        bounds,
+        message_bytes: MESSAGE_BYTES_MAX,
+        jsonp: true,
+        publish_key: Some("key".to_owned()),
+        ..Config::default()
+    };
     let (config, input) = match input.strip_prefix(b"#") {
         Some(rest) => {
             let (kind, lines) =
@@ -120,7 +127,7 @@ fn of_kind(config: Config, kind: &[u8]) -> Config {
         memory: if is(b'm') { at_rest(&config) + 12_000 } else { config.memory },
         trusted_proxies: proxies.into_iter().collect(),
         proxy_protocol: is(b'p'),
-        publish_key: is(b'k').then(|| "key".to_owned()),
+        open_local: !is(b'k'),
         ..config
     }
 }
@@ -259,6 +266,7 @@ fn speak(what: u8, text: &str, raw: &[u8], out: &mut Vec<u8>) {
     const KEY: [u8; 4] = [1, 2, 3, 4];
     const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    const WITH_KEY: &str = "Authorization: Bearer key\r\n";
     let plain = |line: &str, fields: &str| format!("{line} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
     match what {
         b'z' => {
@@ -292,13 +300,14 @@ fn speak(what: u8, text: &str, raw: &[u8], out: &mut Vec<u8>) {
             let fields = "Origin: http://localhost\r\nSec-Fetch-Site: same-origin\r\n";
             out.extend_from_slice(plain(&format!("GET {text}"), fields).as_bytes());
         }
+        b'G' => out.extend_from_slice(plain(&format!("GET {text}"), WITH_KEY).as_bytes()),
         b'm' => out.extend_from_slice(plain(text, "").as_bytes()),
-        b'p' => {
+        b'M' => out.extend_from_slice(plain(text, WITH_KEY).as_bytes()),
+        b'p' | b'P' => {
             let (target, body) = text.split_once(' ').unwrap_or((text, ""));
-            let length = body.len();
-            let request = format!(
-                "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
-            );
+            let fields = if what == b'P' { WITH_KEY } else { "" };
+            let length = format!("Content-Length: {}\r\n{fields}", body.len());
+            let request = plain(&format!("POST {target}"), &length) + body;
             out.extend_from_slice(request.as_bytes());
         }
         _ => out.extend_from_slice(raw),

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use sha1::{Digest, Sha1};
 
+use super::KEY;
 use super::decode::{self, Body, Frame, ResponseHead, Sse};
 use super::inflate::inflate;
 use super::kernel::{Got, Peer, World};
@@ -190,6 +191,16 @@ impl Conn {
                 self.out.extend(b"0\r\n\r\n");
             }
         }
+    }
+
+    /// The same by somebody who shows the key.
+    pub(crate) fn ask_with_key(&mut self, method: &str, target: &str, body: &[u8]) {
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\nHost: encke.localhost\r\nAuthorization: Bearer {KEY}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        self.out.extend(head.as_bytes());
+        self.out.extend(body);
     }
 
     pub(crate) fn get(&mut self, target: &str) {

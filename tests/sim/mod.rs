@@ -10,3 +10,6 @@ pub(crate) mod model;
 pub(crate) mod rng;
 pub(crate) mod stage;
 pub(crate) mod track;
+
+/// The key for back ends and moderators.
+pub(crate) const KEY: &str = "key";

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use encke::reactor::{ConnId, Handler, Links, Reactor, Why};
 use encke::server::{App, Config, Server};
 
+use super::KEY;
 use super::kernel::{Buffers, Got, Peer, SimKernel, World};
 use super::rng::Rng;
 
@@ -144,9 +145,10 @@ impl Stage {
     }
 }
 
-/// A whole server.
-pub(crate) fn server(config: Config, app: impl App + 'static) -> Server {
+/// A whole server, with a key that [`Stage::ask`] shows.
+pub(crate) fn server(mut config: Config, app: impl App + 'static) -> Server {
     let mut entropy = Rng::new(0);
+    config.publish_key.get_or_insert_with(|| KEY.to_owned());
     Server::new(config, Box::new(app), Box::new(move |bytes| entropy.fill(bytes)))
 }
 
@@ -248,8 +250,9 @@ impl<H: Handler> Stage<H> {
     /// The whole answer to a request on a connection of its own.
     pub(crate) fn ask(&mut self, line: &str, body: &str) -> String {
         let length = body.len();
-        let peer = self
-            .say(&format!("{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"));
+        let peer = self.say(&format!(
+            "{line} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\nContent-Length: {length}\r\n\r\n{body}"
+        ));
         let answer = String::from_utf8(self.read(peer).0).expect("text");
         self.world().close(peer);
         self.move_on();

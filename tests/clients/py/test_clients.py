@@ -11,6 +11,7 @@ import re
 import struct
 import subprocess
 import unittest
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -197,6 +198,51 @@ class Echo(unittest.IsolatedAsyncioTestCase):
             self.assertTrue(await socket.recv() == message, f"{len(message)} come back as they were")
             await socket.send(pieces)
             self.assertTrue(await socket.recv() == message, f"{len(message)} in three fragments")
+
+
+class Keys(unittest.TestCase):
+    """Who is told the key that the program draws: whoever sits at its terminal, and no log."""
+
+    def start(self, stdout):
+        program = [binary(), "--port", "0", "--log", "trace"]
+        process = subprocess.Popen(program, stdout=stdout, stderr=subprocess.PIPE)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+        return process
+
+    def status(self, address, key=None):
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        try:
+            with urllib.request.urlopen(urllib.request.Request(f"{address}/admin/users", headers=headers)) as answer:
+                return answer.status
+        except urllib.error.HTTPError as refusal:
+            return refusal.code
+
+    def test_a_terminal_is_told_the_key(self):
+        ours, theirs = os.openpty()
+        process = self.start(theirs)
+        os.close(theirs)
+        with open(ours, "rb", buffering=0) as terminal:
+            said = b""
+            while b"--publish-key-file" not in said:
+                said += terminal.read(1024)
+            address = re.search(rb"http://127\.0\.0\.1:\d+", said)[0].decode()
+            key = re.search(rb"until it ends: (\S+)", said)[1].decode()
+            self.assertEqual(self.status(address), 401)
+            self.assertEqual(self.status(address, key + "x"), 401)
+            self.assertEqual(self.status(address, key), 200)
+            process.terminate()
+            self.assertNotIn(key.encode(), process.communicate()[1])
+
+    def test_what_is_no_terminal_is_told_no_key(self):
+        process = self.start(subprocess.PIPE)
+        first = process.stdout.readline().decode()
+        address = re.search(r"http://\S+", first)[0]
+        self.assertEqual(self.status(address), 401)
+        process.terminate()
+        rest, log = process.communicate()
+        self.assertEqual(rest, b"")
+        self.assertNotIn(b"until it ends", log)
 
 
 if __name__ == "__main__":

@@ -114,7 +114,12 @@ pub(super) fn look_around(scene: &mut Scene) {
             _ => "/metrics".to_owned(),
         };
         let now = scene.now();
-        scene.lines[place].conn.get(&target);
+        let conn = &mut scene.lines[place].conn;
+        if target == "/metrics" {
+            conn.ask_with_key("GET", &target, b"");
+        } else {
+            conn.get(&target);
+        }
         scene.lines[place].asks.push_back(if target.contains("/history") {
             Ask::History(now)
         } else {

@@ -15,18 +15,18 @@ pub(super) fn garbage(scene: &mut Scene) {
     let requests: [&[u8]; 14] = [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"GET / HTTP/1.1\r\n\r\n",
-        b"GET / HTTP/9.9\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/9.9\r\nHost: encke.localhost\r\n\r\n",
         b"GET /ws HTTP/1.1\nHost: a\n\n",
-        b"GET /sse?ch=%zz HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET /sse?ch=a&since=nonsense HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET /iframe?ch=a&callback=alert(1) HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET /ws?ch=a HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"POST /publish/a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"POST /publish/a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
-        b"POST /publish/a HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 3\r\n\r\n{{{",
-        b"POST /publish/a%2Fb HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n1",
-        b"POST /send?sid=x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}",
-        b"BREW /publish/a HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n",
+        b"GET /sse?ch=%zz HTTP/1.1\r\nHost: encke.localhost\r\n\r\n",
+        b"GET /sse?ch=a&since=nonsense HTTP/1.1\r\nHost: encke.localhost\r\n\r\n",
+        b"GET /iframe?ch=a&callback=alert(1) HTTP/1.1\r\nHost: encke.localhost\r\n\r\n",
+        b"GET /ws?ch=a HTTP/1.1\r\nHost: encke.localhost\r\n\r\n",
+        b"POST /publish/a HTTP/1.1\r\nHost: encke.localhost\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /publish/a HTTP/1.1\r\nHost: encke.localhost\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+        b"POST /publish/a HTTP/1.1\r\nHost: encke.localhost\r\nContent-Type: application/json\r\nContent-Length: 3\r\n\r\n{{{",
+        b"POST /publish/a%2Fb HTTP/1.1\r\nHost: encke.localhost\r\nContent-Length: 1\r\n\r\n1",
+        b"POST /send?sid=x HTTP/1.1\r\nHost: encke.localhost\r\nContent-Length: 2\r\n\r\n{}",
+        b"BREW /publish/a HTTP/1.1\r\nHost: encke.localhost\r\nX: a\r\n b\r\n\r\n",
     ];
     let Some(place) = scene.connect(Use::Garbage) else { return };
     let request = *scene.rng.pick(&requests);
@@ -59,7 +59,7 @@ pub(super) fn garbage_on_socket(scene: &mut Scene) {
 pub(super) fn dribble(scene: &mut Scene) {
     let Some(place) = scene.connect(Use::Garbage) else { return };
     let line = &mut scene.lines[place];
-    line.conn.send_raw(b"GET /sse HTTP/1.1\r\nHost: a\r\nX-Long: ");
+    line.conn.send_raw(b"GET /sse HTTP/1.1\r\nHost: encke.localhost\r\nX-Long: ");
     line.conn.send_raw(&[b'x'; 12_000]);
     (line.conn.write_max, line.conn.pace_ms) = (3, 10);
     line.asks.push_back(Ask::Any);

@@ -18,6 +18,7 @@ use encke::server::{Config, Limits};
 pub(crate) use self::people::login;
 pub(crate) use self::publishing::{publish_again, publish_to};
 use crate::scene::{Person, Scene};
+use crate::sim::KEY;
 use crate::sim::model::Kept;
 use crate::sim::rng::Rng;
 
@@ -121,7 +122,9 @@ const IDLE_MS: u64 = 60_000;
 /// What the server of one run keeps: in most of them little of one kind, so that each bound is met alone.
 pub(crate) fn draw_config(rng: &mut Rng) -> (Config, Kept) {
     // Everybody comes from one address here, and does in a second what people do in an hour.
-    let mut config = Config { jsonp: true, limits: Limits::Off, idle_ms: IDLE_MS, ..Config::default() };
+    let publish_key = Some(KEY.to_owned());
+    let mut config =
+        Config { jsonp: true, limits: Limits::Off, idle_ms: IDLE_MS, publish_key, ..Config::default() };
     let bounds = &mut config.bounds;
     bounds.channel_messages = *rng.pick(&[2, 8, 64, 512]);
     match rng.below(6) {

@@ -32,7 +32,7 @@ pub(super) fn take_back(scene: &mut Scene) {
 fn order(scene: &mut Scene, what: &str, body: &serde_json::Value, ask: Ask) {
     if let Some(place) = asking_line(scene) {
         let line = &mut scene.lines[place];
-        line.conn.post(&format!("/admin/{what}"), "", body.to_string().as_bytes(), None);
+        line.conn.ask_with_key("POST", &format!("/admin/{what}"), body.to_string().as_bytes());
         line.asks.push_back(ask);
     }
 }

@@ -121,10 +121,7 @@ pub(super) fn clear(scene: &mut Scene) {
     if let Some(place) = scene.connect(Use::Asking) {
         let clearing = scene.model.clear(&channel);
         let line = &mut scene.lines[place];
-        line.conn.send_raw(
-            format!("DELETE /channels/{} HTTP/1.1\r\nHost: encke.localhost\r\n\r\n", escape(&channel))
-                .as_bytes(),
-        );
+        line.conn.ask_with_key("DELETE", &format!("/channels/{}", escape(&channel)), b"");
         line.asks.push_back(Ask::Clear(clearing));
     }
 }
