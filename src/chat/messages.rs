@@ -42,7 +42,7 @@ impl Chat {
         }
         let Some(owner) = channel.strip_prefix('@') else { return Ok(()) };
         user(ctx, client)?;
-        if self.names.spelled(owner) == Some(owner) { Ok(()) } else { Err(no_such_user()) }
+        if self.names.is_spelled(owner) { Ok(()) } else { Err(no_such_user()) }
     }
 
     /// Whether the copy of a private message will find its place: it is a little longer than the message.
@@ -120,7 +120,7 @@ impl Chat {
                 return Ok(Object::new());
             };
             let own = inbox(&author);
-            let is_letter = !is_receipt(&message.data) && self.names.spelled(&author) == Some(&*author);
+            let is_letter = !is_receipt(&message.data) && self.names.is_spelled(&author);
             if is_letter && self.receipts.is_news(&reader, &own, receipt, message.seq) {
                 let told = Object::new().string("receipt", receipt.word());
                 let told = told.string("ch", &channel).string("id", &id);

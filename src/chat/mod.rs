@@ -7,7 +7,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `names`, `nick` | who is called what, and that nobody takes another's name or one that looks like it |
+//! | `names`, `nick`, `looks` | who is called what, and that nobody takes a name that looks like another's |
 //! | `people` | who is here, looking or away |
 //! | `messages` | publishing, copies for the sender's other tabs, deletion, receipts |
 //! | `rooms` | the list of rooms |
@@ -21,6 +21,7 @@ mod entry;
 mod held;
 #[doc(hidden)]
 pub mod image;
+mod looks;
 mod messages;
 mod moderation;
 mod names;

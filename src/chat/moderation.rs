@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::entry::NICK_BYTES;
+use super::looks::Looks;
 use super::nick;
 use super::recent::Recent;
 use crate::limits::{NAME_NETWORKS_MAX, NAMES_MS, NAMES_PER_NETWORK_MAX, SENTENCE_S_MAX, SENTENCES_MAX};
@@ -71,6 +72,8 @@ impl<K: Ord> Sentences<K> {
 pub(super) struct Moderation {
     pub(super) muted: Sentences<String>,
     pub(super) banned: Sentences<String>,
+    /// What the banned names look like: whoever is banned does not come back as a twin.
+    looks: Looks,
     pub(super) networks: Sentences<IpAddr>,
     /// Of those networks the ones that were banned along with somebody, and with whom: lifted with them.
     along: BTreeMap<IpAddr, String>,
@@ -85,6 +88,7 @@ impl Default for Moderation {
         Moderation {
             muted: Sentences::new(),
             banned: Sentences::new(),
+            looks: Looks::default(),
             networks: Sentences::new(),
             along: BTreeMap::new(),
             hushed: Sentences::new(),
@@ -99,7 +103,7 @@ impl Moderation {
         let names = self.muted.len() + self.banned.len();
         let time = 2 * size_of::<u64>();
         let networks = self.networks.len() + 2 * self.newcomers.len();
-        names * (NICK_BYTES + time) + networks * (size_of::<IpAddr>() + time)
+        self.looks.held() + names * (NICK_BYTES + time) + networks * (size_of::<IpAddr>() + time)
     }
 
     /// Makes somebody silent for so many seconds.
@@ -124,7 +128,17 @@ impl Moderation {
     /// # Errors
     /// Too many are kept out.
     pub(super) fn ban(&mut self, nick: &str, seconds: u64, now: u64) -> Result<(), Refusal> {
-        self.banned.set(nick::fold(nick), seconds, now)
+        let name = self.banned_name(nick);
+        self.banned.set(name.clone(), seconds, now)?;
+        self.looks.add(nick, &name);
+        let banned = &self.banned;
+        self.looks.retain(|name| banned.left(name, now).is_some());
+        Ok(())
+    }
+
+    /// The name under which a ban of this one is kept: its own, or that of a banned one which it looks like.
+    fn banned_name(&self, nick: &str) -> String {
+        self.looks.find(nick).map_or_else(|| nick::fold(nick), str::to_owned)
     }
 
     /// Keeps an address out for so many seconds.
@@ -155,14 +169,16 @@ impl Moderation {
             return Ok(());
         }
         self.networks.set(address, seconds, now)?;
-        self.along.insert(address, nick::fold(nick));
+        let name = self.banned_name(nick);
+        self.along.insert(address, name);
         Ok(())
     }
 
     /// Lets a name in again, with the addresses that were banned along with it: those are the answer.
     pub(super) fn lift(&mut self, nick: &str) -> BTreeSet<IpAddr> {
-        let nick = nick::fold(nick);
+        let nick = self.banned_name(nick);
         self.banned.until.remove(&nick);
+        self.looks.retain(|name| name != nick);
         let with: BTreeSet<IpAddr> =
             self.along.iter().filter(|(_, with)| **with == nick).map(|(address, _)| *address).collect();
         for address in &with {
@@ -177,6 +193,9 @@ impl Moderation {
     /// # Errors
     /// Not yet.
     pub(super) fn check_mute(&self, nick: &str, now: u64) -> Result<(), Refusal> {
+        if self.muted.len() == 0 {
+            return Ok(());
+        }
         self.muted.left(&nick::fold(nick), now).map_or(Ok(()), |left| Err(muted("You are", left)))
     }
 
@@ -222,7 +241,10 @@ impl Moderation {
     /// # Errors
     /// Not yet.
     pub(super) fn check_name(&self, nick: &str, now: u64) -> Result<(), Refusal> {
-        self.banned.left(&nick::fold(nick), now).map_or(Ok(()), |left| Err(banned("name", left)))
+        if self.banned.len() == 0 {
+            return Ok(());
+        }
+        self.banned.left(&self.banned_name(nick), now).map_or(Ok(()), |left| Err(banned("name", left)))
     }
 
     /// Whether somebody may come in from an address.
@@ -284,6 +306,23 @@ mod tests {
         moderation.mute("ann", u64::MAX, 0).unwrap();
         let left = moderation.check_mute("ann", 0).unwrap_err().retry_ms;
         assert_eq!(left, Some(SENTENCE_S_MAX * 1000), "no sum runs over");
+    }
+
+    #[test]
+    fn a_ban_takes_twins_along() {
+        let mut moderation = Moderation::default();
+        moderation.ban("Alice", 60, 0).unwrap();
+        let is_banned = |moderation: &Moderation, nick, now| moderation.check_name(nick, now).is_err();
+        assert!(is_banned(&moderation, "AIice", 0) && is_banned(&moderation, "alice", 0));
+        assert!(!is_banned(&moderation, "Alicia", 0) && !is_banned(&moderation, "AIice", 60_000));
+        moderation.ban("AIice", 120, 0).unwrap();
+        assert_eq!(moderation.banned.len(), 1, "one name, one ban");
+        assert!(is_banned(&moderation, "alice", 60_000));
+        moderation.lift("A1ice");
+        assert!(!is_banned(&moderation, "alice", 0) && moderation.held() == 0);
+        moderation.ban("Bob", 1, 0).unwrap();
+        moderation.ban("Cyd", 1, 2_000).unwrap();
+        assert_eq!(moderation.looks.find("Bob"), None, "what is over leaves no look");
     }
 
     #[test]

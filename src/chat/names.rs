@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::entry::{CLIENT_BYTES, NICK_BYTES};
+use super::looks::Looks;
 use super::nick;
 use crate::limits::{NAMES_MAX, NAMES_PER_CLIENT_MAX};
 use crate::server::{ClientId, Refusal, same_bytes};
@@ -33,6 +34,7 @@ struct Name {
 pub(super) struct Names {
     /// By their folded form: `Ann` and `ann` are the same person.
     taken: HashMap<String, Name>,
+    looks: Looks,
     /// Names by when they were left, the longest unused first. An entry whose name was used again since, or
     /// left again, means nothing.
     unused: VecDeque<(u64, String)>,
@@ -64,7 +66,7 @@ impl Names {
         mut random: impl FnMut(&mut [u8]),
     ) -> Result<Taken, Refusal> {
         nick::check(nick)?;
-        let folded = nick::fold(nick);
+        let folded = self.meant(nick);
         let mut freed = None;
         let held = self.of_client.get(&client);
         let is_other = held.is_some_and(|held| held.folded != folded);
@@ -77,7 +79,7 @@ impl Names {
                 return Err(Refusal::new(
                     409,
                     "nick_taken",
-                    "Somebody else has this name; take another one.",
+                    "Somebody else has this name, or one that looks like it; take another one.",
                 ));
             }
         } else {
@@ -94,6 +96,7 @@ impl Names {
                 random(&mut bytes);
                 URL_SAFE_NO_PAD.encode(bytes)
             });
+            self.looks.add(nick, &folded);
             self.taken.insert(folded.clone(), Name { nick: nick.to_owned(), secret, clients: 0, left: 0 });
         }
         // Whoever goes away keeps the name for the time after; whoever takes another has given it back.
@@ -104,19 +107,33 @@ impl Names {
         Ok(Taken { nick: name.nick.clone(), secret: name.secret.clone(), is_new, freed })
     }
 
-    /// A name as its owner spelled it, if it is somebody's.
+    /// A name as its owner spelled it, if it is somebody's, or looks like somebody's.
     pub(super) fn spelled(&self, nick: &str) -> Option<&str> {
         if nick::is_none(nick) {
             return None;
         }
-        self.taken.get(&nick::fold(nick)).map(|name| &*name.nick)
+        self.taken.get(&self.meant(nick)).map(|name| &*name.nick)
+    }
+
+    /// Whether a name is somebody's, in this very spelling.
+    pub(super) fn is_spelled(&self, nick: &str) -> bool {
+        !nick::is_none(nick) && self.taken.get(&nick::fold(nick)).is_some_and(|name| name.nick == nick)
+    }
+
+    /// The folded name that is meant by a nick: its own, or the one that it looks like.
+    fn meant(&self, nick: &str) -> String {
+        let folded = nick::fold(nick);
+        if self.taken.contains_key(&folded) {
+            return folded;
+        }
+        self.looks.find(nick).map_or(folded, str::to_owned)
     }
 
     /// Bytes of all of it, at most.
     pub(super) fn held(&self) -> usize {
         let taken = self.taken.len() * (4 * NICK_BYTES + 2 * size_of::<Name>());
         let clients = self.of_client.len() * (CLIENT_BYTES + NICK_BYTES);
-        taken + clients + self.unused.len() * NICK_BYTES
+        taken + clients + self.unused.len() * NICK_BYTES + self.looks.held()
     }
 
     /// The client uses its name no more. The answer is the name, if it had one.
@@ -155,7 +172,11 @@ impl Names {
         }
         while let Some(entry) = self.unused.pop_front() {
             if is_unused(&self.taken, &entry) {
-                return Ok(self.taken.remove(&entry.1).map(|name| name.nick));
+                let freed = self.taken.remove(&entry.1).map(|name| name.nick);
+                if let Some(nick) = &freed {
+                    self.looks.remove(nick, &entry.1);
+                }
+                return Ok(freed);
             }
         }
         let sentence = "So many people are here that no name is left; try again later.";
@@ -206,6 +227,24 @@ mod tests {
         assert_eq!(take(&mut names, 2, "Ann", Some("guess")).unwrap_err().code, "nick_taken");
         assert_eq!(take(&mut names, 2, "Ann", Some(&secret)).unwrap(), secret, "a second tab of hers");
         assert_eq!(take(&mut names, 1, "Ann", None).unwrap(), secret, "she has it already");
+    }
+
+    #[test]
+    fn nobody_takes_a_name_that_looks_like_anothers() {
+        let mut names = Names::default();
+        let secret = take(&mut names, 1, "Alice", None).unwrap();
+        take(&mut names, 2, "Bob", None).unwrap();
+        for twin in ["AIice", "A1ICE", "aIice", "B0b", "b0b", "B\u{585}b", "\u{13f4}ob"] {
+            assert_eq!(take(&mut names, 3, twin, None).unwrap_err().code, "nick_taken", "{twin}");
+        }
+        assert_eq!(names.spelled("AIice"), Some("Alice"));
+        assert!(names.is_spelled("Alice") && !names.is_spelled("AIice") && !names.is_spelled("alice"));
+        assert_eq!(
+            take(&mut names, 4, "AIice", Some(&secret)).unwrap(),
+            secret,
+            "her own hand, however read"
+        );
+        assert!(take(&mut names, 5, "Lia", None).is_ok() && take(&mut names, 6, "Ila", None).is_ok());
     }
 
     #[test]

@@ -275,9 +275,11 @@ pub fn nick(input: &[u8]) {
         // What Unicode takes for one is one here. (That which is one here may be more: what looks alike.)
         if caseless::compatibility_caseless_match_str(one, other) {
             assert_eq!(nick::fold(one), nick::fold(other), "{one:?} and {other:?}");
+            assert_eq!(nick::looks(one)[..2], nick::looks(other)[..2], "{one:?} and {other:?}");
         }
     }
     if nick::check(text).is_ok() {
+        assert!(nick::looks(text).iter().all(|look| !look.is_empty()), "all of {text:?} is seen");
         // As they are seen: a syllable of Hangul may be three jamo.
         let chars = text.nfkc().count();
         assert!((1..=NICK_CHARS_MAX).contains(&chars), "{text:?}");
