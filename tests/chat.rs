@@ -318,8 +318,8 @@ fn a_deleted_private_message_is_gone_on_both_sides() {
         ann.ok(json!({"op": "publish", "ch": "@bob", "data": {"text": text}}))["id"].clone()
     };
     let (id, other) = (send(&mut ann, "secret"), send(&mut ann, "other"));
-    for thief in [&mut bob, &mut eve] {
-        assert_eq!(thief.refused(json!({"op": "delete", "ch": "@bob", "id": id})), "not_yours");
+    for (thief, code) in [(&mut bob, "not_yours"), (&mut eve, "no_message")] {
+        assert_eq!(thief.refused(json!({"op": "delete", "ch": "@bob", "id": id})), code);
     }
     ann.ok(json!({"op": "delete", "ch": "@bob", "id": id}));
     let data = |who: &mut Writer<'_>, channel: &str| {
@@ -888,5 +888,115 @@ fn names_that_look_alike_are_not_given_to_two() {
     }
     for nick in ["\u{ff21}nn B", "ANN b"] {
         assert_eq!(eve.refused(json!({"op": "login", "nick": nick})), "nick_taken", "{nick:?}");
+    }
+}
+
+/// The whole answer to a command, without the names of inboxes.
+fn told(writer: &mut Writer<'_>, command: &Value, inbox: &str) -> String {
+    writer.command(command).to_string().replace(inbox, "@somebody")
+}
+
+#[test]
+fn refusals_do_not_tell_who_has_mail() {
+    let server = serve(|_| {});
+    // Bob has mail and is here, cyd has neither.
+    let mut bob = person(&server, Way::WebSocket, "bob");
+    bob.ok(json!({"op": "subscribe", "ch": "@bob"}));
+    writer(&server, Way::WebSocket, "ch=lobby").login("cyd");
+    let mut ann = person(&server, Way::WebSocket, "ann");
+    let id = ann.ok(json!({"op": "publish", "ch": "@bob", "data": {"text": "hi"}}))["id"].clone();
+    for way in WAYS {
+        let mut stranger = writer(&server, way, "ch=lobby");
+        let mut eve = person(&server, way, if way == Way::WebSocket { "eve" } else { "eva" });
+        for (op, more) in [
+            ("delete", json!({"id": id})),
+            ("delete", json!({"id": "00000000-1"})),
+            ("read", json!({"id": id})),
+            ("received", json!({"id": id})),
+            ("history", json!({})),
+            ("history", json!({"before": id})),
+            ("who", json!({})),
+            ("people", json!({})),
+            ("subscribe", json!({})),
+            ("subscribe", json!({"since": id})),
+            ("subscribe", json!({"last": 5})),
+            ("unsubscribe", json!({})),
+            ("typing", json!({})),
+            ("publish", json!({"data": {"to": "x"}, "key": "k"})),
+            ("publish", json!({"data": "x".repeat(65_000)})),
+        ] {
+            for somebody in [&mut stranger, &mut eve] {
+                let answers = ["@bob", "@cyd"].map(|inbox| {
+                    let mut command = more.clone();
+                    command["op"] = json!(op);
+                    command["ch"] = json!(inbox);
+                    told(somebody, &command, inbox)
+                });
+                assert_eq!(answers[0], answers[1], "{op} {more}");
+            }
+        }
+        // Nor what became of an inbox, to somebody who may not even write to it.
+        let repeat = json!({"op": "publish", "ch": "@bob", "data": 1, "key": "k", "since": id});
+        assert_eq!(stranger.refused(repeat), "login_first");
+    }
+    let answer = |method: &str, path: &str| {
+        let response = server.connect().ask(method, path, "", if method == "POST" { b"1" } else { b"" });
+        (response.status, response.text())
+    };
+    for (method, path) in [
+        ("GET", "/channels/@"),
+        ("DELETE", "/channels/@"),
+        ("POST", "/publish/@"),
+        ("GET", "/sse?ch=@"),
+        ("GET", "/stream?ch=@"),
+        ("GET", "/poll?ch=@"),
+        ("GET", "/poll?last=3&ch=@"),
+        ("HEAD", "/sse?ch=@"),
+        ("GET", "/admin/users?user="),
+    ] {
+        let [bob, cyd] = ["bob", "cyd"].map(|name| answer(method, &format!("{path}{name}")));
+        assert_eq!(bob, cyd, "{method} {path}");
+        assert!(matches!(bob.0, 401 | 403) || method == "HEAD", "{method} {path}: {}", bob.0);
+    }
+    let [bob, cyd] = ["bob", "cyd"].map(|name| answer("GET", &format!("/channels/@{name}/history")));
+    assert_eq!(bob, cyd);
+}
+
+#[test]
+fn a_spent_quota_does_not_tell_who_has_mail() {
+    let server = serve(|config| config.limits = encke::server::Limits::Strict);
+    server.world.freeze();
+    let mut bob = person(&server, Way::WebSocket, "bob");
+    bob.ok(json!({"op": "subscribe", "ch": "@bob"}));
+    writer(&server, Way::WebSocket, "ch=lobby").login("cyd");
+    // What one address may open is spent; then only what is open already could be let in.
+    let status = |path: &str| server.connect().ask("GET", path, "Connection: close\r\n", b"").status;
+    let many: String = (0..100).map(|number| format!("&ch=a{number}")).collect();
+    let mut count = 0;
+    while status(&format!("/poll?ch=b{count}{}", many.replace('a', &format!("c{count}-")))) == 200 {
+        count += 1;
+        assert!(count < 100, "the quota has no end");
+    }
+    assert_eq!(status("/sse?ch=@bob"), status("/sse?ch=@cyd"));
+}
+
+#[test]
+fn how_often_a_name_is_in_use_is_told_to_its_owner_alone() {
+    let server = serve(|_| {});
+    let mut ann = person(&server, Way::WebSocket, "ann");
+    let secret = ann.ok(json!({"op": "login", "nick": "ann"}))["secret"].clone();
+    let login = json!({"op": "login", "nick": "ann", "secret": secret});
+    let mut tabs = Vec::new();
+    let mut eve = writer(&server, Way::WebSocket, "ch=lobby");
+    loop {
+        let mut tab = writer(&server, Way::Poll, "ch=lobby");
+        let reply = tab.command(&login);
+        assert_eq!(eve.refused(json!({"op": "login", "nick": "ann"})), "nick_taken");
+        assert_eq!(eve.refused(json!({"op": "login", "nick": "ann", "secret": "x"})), "nick_taken");
+        if reply["ok"] == false {
+            assert_eq!(reply["error"]["code"], "too_many_tabs");
+            break;
+        }
+        tabs.push(tab);
     }
 }

@@ -76,10 +76,13 @@ impl Chat {
     ) -> Result<Object, Refusal> {
         let (channel, id) = (command.string("ch")?, command.string("id")?);
         let user = user(ctx, client)?;
-        let message = ctx
-            .message(&channel, &id)
+        let may_read = self.on_subscribe(ctx, client, &channel).is_ok();
+        let is_own = |message: &Kept| message.from.as_deref() == Some(&*user);
+        // To somebody who may not read the channel, another's message is none.
+        let message = ctx.message(&channel, &id).filter(|message| may_read || is_own(message));
+        let message = message
             .ok_or_else(|| Refusal::new(404, "no_message", "This message is not kept, or no longer."))?;
-        if message.from.as_deref() != Some(&*user) {
+        if !is_own(&message) {
             return Err(Refusal::new(403, "not_yours", "Only its author deletes a message."));
         }
         if message.data == DELETED {

@@ -128,6 +128,8 @@ impl Chat {
         nick::check(nick)?;
         let spelled = self.names.spelled(nick).unwrap_or(nick);
         self.check_login(ctx, client, spelled)?;
+        // How many tabs somebody has is told to nobody else.
+        self.names.check_owner(client, nick, secret.as_deref())?;
         self.people.admit(spelled, client)?;
         let taken = self.names.take(client, nick, secret.as_deref(), |bytes| ctx.random(bytes))?;
         if let Some(address) = ctx.peer(client).filter(|_| taken.is_new) {

@@ -52,6 +52,27 @@ struct Bearer {
 }
 
 impl Names {
+    /// Whether a client may have a name: it is free, or the client has it, or shows its secret.
+    ///
+    /// # Errors
+    /// It is somebody else's.
+    pub(super) fn check_owner(
+        &self,
+        client: ClientId,
+        nick: &str,
+        secret: Option<&str>,
+    ) -> Result<(), Refusal> {
+        let folded = self.meant(nick);
+        let Some(name) = self.taken.get(&folded) else { return Ok(()) };
+        let is_owner = self.of_client.get(&client).is_some_and(|held| held.folded == folded)
+            || secret.is_some_and(|secret| same_bytes(secret.as_bytes(), name.secret.as_bytes()));
+        if is_owner {
+            return Ok(());
+        }
+        let sentence = "Somebody else has this name, or one that looks like it; take another one.";
+        Err(Refusal::new(409, "nick_taken", sentence))
+    }
+
     /// Gives `nick` to a client; the answer is the secret that proves it, and the name that had to make room
     /// for it, if one had. A secret shown for a free name becomes that name's: a person's tabs that come back
     /// one by one after a restart must agree on it.
@@ -72,16 +93,8 @@ impl Names {
         let is_other = held.is_some_and(|held| held.folded != folded);
         let mut first = held.map_or(0, |held| held.first);
         let is_new = !self.taken.contains_key(&folded);
-        if let Some(name) = self.taken.get(&folded) {
-            let is_owner = held.is_some_and(|held| held.folded == folded)
-                || secret.is_some_and(|secret| same_bytes(secret.as_bytes(), name.secret.as_bytes()));
-            if !is_owner {
-                return Err(Refusal::new(
-                    409,
-                    "nick_taken",
-                    "Somebody else has this name, or one that looks like it; take another one.",
-                ));
-            }
+        if !is_new {
+            self.check_owner(client, nick, secret)?;
         } else {
             if first == NAMES_PER_CLIENT_MAX {
                 let sentence =

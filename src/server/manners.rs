@@ -69,9 +69,14 @@ impl Hall {
         self.caller.map_or(Ok(()), |caller| self.quotas.take(caller, kind, links.now().as_millis()))
     }
 
-    /// Counts a channel that the caller opens, if it does.
+    /// Counts a channel that the caller opens, if it does. An inbox counts always: a refusal would tell
+    /// whether there is something in it.
     pub(super) fn count_channel(&mut self, links: &Links, channel: &str) -> Result<(), Refusal> {
-        if self.hub.find(channel).is_some() { Ok(()) } else { self.count(links, Kind::Channel) }
+        if !channel.starts_with('@') && self.hub.find(channel).is_some() {
+            Ok(())
+        } else {
+            self.count(links, Kind::Channel)
+        }
     }
 
     /// Counts a message that the caller publishes.

@@ -201,6 +201,11 @@ impl Server {
             if let Some(answer) = self.hall.repeated(channel, once) {
                 return Ok(answer);
             }
+            if channel.starts_with('@') && since.is_some() {
+                // What became of an inbox is told to nobody who may not write there.
+                self.app.on_publish(&mut Ctx { hall: &mut self.hall, links }, client, channel, data)?;
+                self.hall.check_present(client)?;
+            }
             let hub = &self.hall.hub;
             let is_ours = |since: &Cursor| since.epoch == hub.epoch();
             if since.filter(is_ours).is_some_and(|since| hub.has_lost_since(channel, since.seq)) {
