@@ -3,7 +3,7 @@
 //! It knows no socket: it says what was asked for, or in one sentence what is wrong with it.
 
 use std::ffi::{OsStr, OsString};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use lexopt::prelude::*;
@@ -13,7 +13,7 @@ use super::key;
 use crate::chat::Options;
 use crate::hub::is_channel_name;
 use crate::limits;
-use crate::server::{Config, Limits, Network, hosts};
+use crate::server::{Config, Limits, Network, hosts, origin};
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
@@ -34,8 +34,10 @@ Who may use it
                        the key is the content of FILE, which is made with a new key if it isn't there
                        (ENCKE_PUBLISH_KEY_FILE)
   --open-publish       everybody may publish to rooms without the key; only if you mean it
-  --origin ORIGIN      pages of this origin may use it too, https://example.com; `*` is every one (repeatable)
-  --host NAME          a name that the server is called by, chat.example; `*` is every one (repeatable). Other
+  --origin ORIGIN      pages of this origin may use it too, https://example.com; https://*.example.com is
+                       every name below it, `*` every origin (repeatable)
+  --host NAME          a name that the server is called by, chat.example; *.chat.example is every name below
+                       it, `*` every one (repeatable). Other
                        names are refused once one is given, and at a loopback address always, so that no
                        site can pass for this one; addresses and localhost are always good
   --trusted-proxy NET  believe what this proxy says of whom it speaks for, in X-Forwarded-For or Forwarded:
@@ -212,6 +214,18 @@ fn check(config: &Config, chat: &Options, address: IpAddr, has_file: bool) -> Re
              secret, or name a file for one with --publish-key-file, or say --open-publish"
         )));
     }
+    let is_loopback = |proxy: &Network| {
+        [IpAddr::from([127, 0, 0, 1]), IpAddr::from(Ipv6Addr::LOCALHOST)].iter().any(|own| proxy.has(*own))
+    };
+    if address.is_loopback()
+        && !config.trusted_proxies.is_empty()
+        && !config.trusted_proxies.iter().any(is_loopback)
+    {
+        return Err(Misuse::Wrong(format!(
+            "at {address} every connection comes from this machine: name the proxy on it with \
+             --trusted-proxy 127.0.0.1, without which no other is heard"
+        )));
+    }
     if config.proxy_protocol && config.trusted_proxies.is_empty() {
         return Err(Misuse::Wrong(
             "--proxy-protocol needs to know whose word to take: name the proxy with --trusted-proxy"
@@ -316,7 +330,11 @@ fn network_of(text: &str) -> Result<Network, Misuse> {
 }
 
 fn host_of(text: &str) -> Result<String, Misuse> {
-    let wrong = || Misuse::Wrong(format!("--host takes a name without scheme and port, not `{text}`"));
+    let wrong = || {
+        Misuse::Wrong(format!(
+            "--host takes a name as browsers send it, without scheme and port, not `{text}`"
+        ))
+    };
     hosts::parse(text).ok_or_else(wrong)
 }
 
@@ -330,14 +348,7 @@ fn room_of(text: &str) -> Result<String, Misuse> {
 }
 
 fn origin_of(text: &str) -> Result<String, Misuse> {
-    let authority = text.split_once("://").map(|(_, authority)| authority);
-    let is_origin = authority.is_some_and(|authority| !authority.is_empty() && !authority.contains('/'));
-    if is_origin || text == "*" || text == "null" {
-        return Ok(text.to_ascii_lowercase());
-    }
-    Err(Misuse::Wrong(format!(
-        "--origin takes scheme://host or scheme://host:port without a path, not `{text}`"
-    )))
+    origin::parse(text).map_err(|wants| Misuse::Wrong(format!("--origin takes {wants}, not `{text}`")))
 }
 
 #[cfg(test)]
@@ -437,6 +448,12 @@ mod tests {
         assert!(wrong("--host https://example.com").contains("without scheme"));
         assert!(wrong("--message-bytes 2M").contains("--history-bytes"));
         assert!(wrong("--trusted-proxy 10.0.0.1/8").contains("10.0.0.0/8"));
+        assert!(wrong("--origin https://*.com").contains("two labels"));
+        assert!(wrong("--origin https://example.com/").contains("without a path"));
+        assert!(wrong("--host 127.1").contains("as browsers send it"));
+        assert!(wrong("--trusted-proxy 10.0.0.1").contains("127.0.0.1"));
+        assert!(parse("--trusted-proxy 10.0.0.1 --trusted-proxy 127.0.0.1").is_ok());
+        assert!(parse("--address 0.0.0.0 --open-publish --trusted-proxy 10.0.0.1").is_ok());
         assert!(wrong("--limits none").contains("strict"));
         assert_eq!(parse("--limits strict").unwrap().config.limits, Limits::Strict);
         assert!(wrong("--proxy-protocol").contains("--trusted-proxy"));

@@ -33,7 +33,8 @@ pub struct Config {
     pub head_bytes: usize,
     /// Milliseconds for which a client without a connection is still present, and its sid still good.
     pub grace_ms: u64,
-    /// Origins whose pages may use the server beside its own, `https://example.com` each; `*` is every one.
+    /// Origins whose pages may use the server beside its own, `https://example.com` each, or
+    /// `https://*.example.com` for every one below it; `*` is every one.
     pub origins: Vec<String>,
     /// Proxies that are believed when they say, in `X-Forwarded-For` or `Forwarded`, whom they speak for.
     pub trusted_proxies: Vec<Network>,

@@ -20,7 +20,7 @@ use crate::wire::target::Authority;
 pub fn admit(allowed: Option<&[String]>, host: Option<Authority<'_>>) -> Result<(), Refusal> {
     let (Some(allowed), Some(host)) = (allowed, host) else { return Ok(()) };
     let name = host.name();
-    if is_address_or_local(name) || allowed.iter().any(|one| one == "*" || is_same(one.as_bytes(), name)) {
+    if is_address_or_local(name) || allowed.iter().any(|one| is_meant(one, name)) {
         return Ok(());
     }
     let sentence =
@@ -28,10 +28,46 @@ pub fn admit(allowed: Option<&[String]>, host: Option<Authority<'_>>) -> Result<
     Err(Refusal::new(421, "unknown_host", sentence))
 }
 
-/// A name as `--host` takes it: one that could stand in a Host field, without a port. `*` is every one.
+/// A name as `--host` takes it: one that browsers send in a Host field, without a port. `*` is every one,
+/// `*.` in front every one below the rest.
 pub fn parse(text: &str) -> Option<String> {
-    let is_name = Authority::parse(text.as_bytes()).is_some_and(|host| host.name() == text.as_bytes());
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let host = Authority::parse(name.as_bytes()).filter(|host| host.name() == name.as_bytes());
+    let sent = host.and_then(|host| as_sent(host.name()));
+    let is_name = sent.is_some_and(|sent| name == text || !is_address(&sent));
     (is_name || text == "*").then(|| text.to_owned())
+}
+
+/// A host in the spelling that browsers send: in lower case, an address in its shortest form. None for one
+/// that they never send: to them a last label of digits begins an address, and what is no letter, digit,
+/// hyphen or underscore is not in a name.
+pub fn as_sent(host: &[u8]) -> Option<String> {
+    if let Some(address) = address_of(host) {
+        return Some(match address {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        });
+    }
+    let name = str::from_utf8(host).ok()?.to_ascii_lowercase();
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    let whole = name.strip_suffix('.').unwrap_or(&name);
+    let is_number =
+        whole.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+    (!is_number && whole.split('.').all(is_label)).then_some(name)
+}
+
+/// Whether a host is an address.
+pub fn is_address(host: &str) -> bool {
+    address_of(host.as_bytes()).is_some()
+}
+
+fn is_meant(one: &str, name: &[u8]) -> bool {
+    let Some(rest) = one.strip_prefix('*') else { return is_same(one.as_bytes(), name) };
+    let (rest, name) = (without_dot(rest.as_bytes()), without_dot(name));
+    let (above, below) = name.split_at(name.len().saturating_sub(rest.len()));
+    rest.is_empty() || (!above.is_empty() && below.eq_ignore_ascii_case(rest))
 }
 
 /// Names ignore case, and a dot at the end says only that they are whole (RFC 1034, section 3.1).
@@ -127,8 +163,34 @@ mod tests {
     fn names_for_the_list() {
         assert_eq!(parse("chat.example").as_deref(), Some("chat.example"));
         assert_eq!(parse("*").as_deref(), Some("*"));
-        for text in ["", "chat.example:80", "http://chat.example", "chat.example/", "a b"] {
+        assert_eq!(parse("*.chat.example").as_deref(), Some("*.chat.example"));
+        assert_eq!(parse("[::1]").as_deref(), Some("[::1]"));
+        for text in [
+            "",
+            "chat.example:80",
+            "http://chat.example",
+            "chat.example/",
+            "a b",
+            "*chat.example",
+            "a.*.example",
+            "*.*.example",
+            "*.192.0.2.1",
+            "127.1",
+            "b\u{fc}cher.example",
+            "a%2eb",
+            "a..b",
+        ] {
             assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_below_a_name() {
+        for host in ["a.chat.example", "A.B.Chat.Example.", "a.chat.example:443"] {
+            assert_eq!(status(&["*.chat.example"], host), 200, "{host}");
+        }
+        for host in ["chat.example", "achat.example", "a.chat.example.evil.example", "x.example"] {
+            assert_eq!(status(&["*.chat.example"], host), 421, "{host}");
         }
     }
 }

@@ -42,7 +42,7 @@ mod lookup;
 mod manners;
 mod memory;
 mod object;
-mod origin;
+pub(crate) mod origin;
 mod params;
 mod peer;
 mod polls;

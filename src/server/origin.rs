@@ -5,11 +5,13 @@
 //! sends none is no page (curl, a back end) or reads from its own site.
 
 use super::app::Request;
+use super::hosts;
 use super::refusal::Refusal;
 use super::routes::Route;
 use crate::limits::PREFLIGHT_FIELDS_BYTES_MAX;
 use crate::wire::http::{Head, is_token_byte};
 use crate::wire::response::Response;
+use crate::wire::target::Authority;
 
 /// The request fields that encke itself reads.
 const USUAL_FIELDS: &str = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID";
@@ -28,7 +30,62 @@ pub enum Verdict {
     Foreign,
 }
 
-/// Judges a request. `allowed` holds origins as browsers write them, in lower case; `*` allows every one.
+/// An origin for the list, as browsers write it: in lower case, without a port that its scheme implies. The
+/// first label of its host may be `*`, for every name below the rest. `*` alone is every origin.
+///
+/// # Errors
+/// No browser ever sends it: what to write instead.
+pub fn parse(text: &str) -> Result<String, &'static str> {
+    if text == "*" || text == "null" {
+        return Ok(text.to_owned());
+    }
+    let text = text.to_ascii_lowercase();
+    let Some((scheme, authority)) = text.split_once("://") else {
+        return Err("scheme://host or scheme://host:port");
+    };
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    if !is_scheme || authority.contains(['/', '?', '#', '@']) {
+        return Err("scheme://host or scheme://host:port without a path");
+    }
+    if !authority.is_ascii() {
+        return Err("a host as browsers send it: xn--… for letters beyond ASCII");
+    }
+    let is_wild = authority.starts_with("*.");
+    let exact = authority.strip_prefix("*.").unwrap_or(authority);
+    let Some(host) = Authority::parse(exact.as_bytes()) else {
+        return Err("scheme://host or scheme://host:port");
+    };
+    let name = hosts::as_sent(host.name())
+        .ok_or("a host as browsers send it: a name of letters, digits and hyphens, or an address")?;
+    let is_whole_zone = !name.contains('.') && name != "localhost";
+    if is_wild && (is_whole_zone || hosts::is_address(&name)) {
+        return Err("`*.` in front of a name of two labels at least");
+    }
+    let port = match &exact[host.name().len()..] {
+        "" => None,
+        port => Some(port[1..].parse::<u16>().map_err(|_| "a port from 1 to 65535 behind the colon")?),
+    };
+    let is_implied = matches!((scheme, port), ("http" | "ws", Some(80)) | ("https" | "wss", Some(443)));
+    let port = port.filter(|_| !is_implied).map(|port| format!(":{port}")).unwrap_or_default();
+    let wild = if is_wild { "*." } else { "" };
+    Ok(format!("{scheme}://{wild}{name}{port}"))
+}
+
+/// Whether an origin is the one on the list, or below it: `https://*.example.com` is every name below
+/// example.com, by the same scheme and at the same port, and not example.com itself.
+fn is_meant(one: &str, origin: &str) -> bool {
+    let Some((scheme, rest)) = one.split_once("://*") else { return one == origin };
+    let below = origin.strip_prefix(scheme).and_then(|origin| origin.strip_prefix("://"));
+    let labels = below.and_then(|host| host.strip_suffix(rest));
+    labels.is_some_and(|labels| labels.split('.').all(is_label))
+}
+
+fn is_label(label: &str) -> bool {
+    !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+/// Judges a request. `allowed` holds origins as [`parse`] gives them; `*` allows every one.
 pub fn judge(head: &Head<'_>, allowed: &[String]) -> Verdict {
     let mut origins = head.headers("origin");
     let Some(origin) = origins.next() else {
@@ -51,7 +108,7 @@ pub fn judge(head: &Head<'_>, allowed: &[String]) -> Verdict {
         return Verdict::Own;
     }
     let origin = origin.to_ascii_lowercase();
-    if allowed.iter().any(|one| *one == origin || one == "*") {
+    if allowed.iter().any(|one| one == "*" || is_meant(one, &origin)) {
         Verdict::Allowed(origin)
     } else {
         Verdict::Foreign
@@ -93,7 +150,7 @@ pub fn preflight(verdict: &Verdict, route: &Route, request: &Request<'_>) -> Res
 /// read the answers. `*` allows none of that (WHATWG Fetch, section 3.3.5): a page of any site could act with
 /// what a visitor's browser knows of this one.
 pub fn is_named(origin: &str, allowed: &[String]) -> bool {
-    allowed.iter().any(|one| one == origin)
+    allowed.iter().any(|one| is_meant(one, origin))
 }
 
 /// The request fields that a page of an allowed origin may send: those that encke reads, and whatever the
@@ -196,6 +253,89 @@ mod tests {
         assert_eq!(verdict(&format!("{page}same-origin\r\n"), &[]), Verdict::Own);
         assert_eq!(verdict(&format!("{page}same-site\r\n"), &[]), Verdict::Foreign);
         assert_eq!(verdict(&format!("{page}cross-site\r\n"), &[]), Verdict::Foreign);
+    }
+
+    #[test]
+    fn names_below_a_name() {
+        let allowed = ["https://*.example.com", "http://*.example.org:8080"].map(String::from);
+        for origin in [
+            "https://a.example.com",
+            "https://a.b.example.com",
+            "https://x-1.example.com",
+            "http://a.example.org:8080",
+        ] {
+            assert!(is_named(origin, &allowed), "{origin}");
+            let fields = format!("Origin: {}\r\n", origin.to_uppercase().replace("HTTP", "http"));
+            assert_eq!(
+                verdict(&fields, &["https://*.example.com", "http://*.example.org:8080"]),
+                Verdict::Allowed(origin.to_owned())
+            );
+        }
+        for origin in [
+            "https://example.com",
+            "https://.example.com",
+            "https://aexample.com",
+            "http://a.example.com",
+            "https://a.example.com:444",
+            "https://a.example.com.evil.example",
+            "https://evil.example/.example.com",
+            "https://evil.example?.example.com",
+            "https://a@b.example.com",
+            "https://a..example.com",
+            "https://*.example.com",
+            "http://a.example.org",
+            "null",
+        ] {
+            assert!(!is_named(origin, &allowed), "{origin}");
+        }
+    }
+
+    #[test]
+    fn origins_for_the_list() {
+        for (text, origin) in [
+            ("HTTPS://Shop.Example", "https://shop.example"),
+            ("https://shop.example:443", "https://shop.example"),
+            ("http://shop.example:80", "http://shop.example"),
+            ("http://shop.example:443", "http://shop.example:443"),
+            ("http://localhost:0080", "http://localhost"),
+            ("http://localhost:3000", "http://localhost:3000"),
+            ("http://[0:0::1]:8080", "http://[::1]:8080"),
+            ("http://192.0.2.1", "http://192.0.2.1"),
+            ("chrome-extension://abcdefgh", "chrome-extension://abcdefgh"),
+            ("capacitor://localhost", "capacitor://localhost"),
+            ("https://*.Example.com:8443", "https://*.example.com:8443"),
+            ("http://*.localhost", "http://*.localhost"),
+            ("*", "*"),
+            ("null", "null"),
+        ] {
+            assert_eq!(parse(text).as_deref(), Ok(origin), "{text}");
+        }
+        for text in [
+            "",
+            "example.com",
+            "https://",
+            "https://example.com/",
+            "https://example.com/chat",
+            "https://example.com?x",
+            "https://me@example.com",
+            "https://*",
+            "https://*.com",
+            "https://*.*.example.com",
+            "https://a.*.example.com",
+            "https://*example.com",
+            "https://*.192.0.2.1",
+            "https://*.[::1]",
+            "https://b\u{fc}cher.example",
+            "https://example.com:",
+            "https://example.com:99999",
+            "https://127.1",
+            "https://exa mple.com",
+            "https://exa%6dple.com",
+            "1https://example.com",
+            "://example.com",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]
