@@ -149,9 +149,9 @@ impl Chat {
     /// Who is here, and who may not be or may not speak; one of them if asked for one.
     fn users(&self, ctx: &Ctx<'_>, only: Option<&str>) -> Object {
         let until = |left: u64| ctx.wall() + left;
-        let here = self.people.iter().filter(|(nick, _)| only.is_none_or(|only| only == *nick));
+        let mut here = self.people.iter().filter(|(nick, _)| only.is_none_or(|only| only == *nick));
         let users: Vec<Object> =
-            here.take(PEOPLE_LISTED_MAX).map(|(nick, person)| user(ctx, nick, person)).collect();
+            here.by_ref().take(PEOPLE_LISTED_MAX).map(|(nick, person)| user(ctx, nick, person)).collect();
         let list = |whom: &str, left: u64| Object::new().string("user", whom).number("until", until(left));
         let now = ctx.now();
         let muted: Vec<Object> =
@@ -164,6 +164,7 @@ impl Chat {
         Object::new()
             .number("count", self.people.len() as u64)
             .array("users", users.iter().map(Object::as_bytes))
+            .boolean("more", here.next().is_some())
             .array("muted", muted.iter().map(Object::as_bytes))
             .array("banned", banned.iter().map(Object::as_bytes))
     }

@@ -225,6 +225,7 @@ impl Chat {
         Ok(Object::new()
             .string("ch", &channel)
             .array("people", people.iter().map(Object::as_bytes))
+            .boolean("more", people.len() < count)
             .number("count", count as u64)
             .number("readers", readers as u64))
     }

@@ -255,6 +255,8 @@ impl Hall {
     /// kept: it is the next command that has to wait.
     pub(super) fn send_reply(&mut self, links: &mut Links, client: ClientId, reply: &Object) {
         if let Some((id, transport)) = self.clients.line(client) {
+            // What is made to be sent counts as what was read does, as with an answer over HTTP.
+            links.spend(reply.as_bytes().len() as u64);
             links.send(id, transport.answer(reply.as_bytes(), &mut self.deflater));
         }
     }
