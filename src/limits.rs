@@ -129,7 +129,7 @@ pub const BODY_COPIED_BYTES_MAX: usize = 4 * 1024;
 
 /// Bytes written in a turn, all connections together; beyond them nobody is written to any more, so that the
 /// share of one is the most that exceeds them.
-pub const WRITE_BYTES_PER_TURN_MAX: u64 = 16 * 1024 * 1024;
+pub const WRITE_BYTES_PER_TURN_MAX: u64 = 4 * 1024 * 1024;
 
 /// Bytes written to one connection in a turn.
 pub const WRITE_BYTES_PER_LINK_MAX: usize = 256 * 1024;

@@ -353,8 +353,8 @@ impl<I: Io> Reactor<I> {
     fn flush(&mut self, handler: &mut impl Handler) {
         self.links.take_up();
         let mut budget = FLUSHES_PER_TURN_MAX;
-        let enough = self.links.stats.written_bytes + WRITE_BYTES_PER_TURN_MAX;
-        while budget > 0 && self.links.stats.written_bytes < enough {
+        let enough = self.links.stats.written_bytes + self.links.spent + WRITE_BYTES_PER_TURN_MAX;
+        while budget > 0 && self.links.stats.written_bytes + self.links.spent < enough {
             let left = budget;
             if handler.has_work() {
                 handler.on_fan_out(&mut self.links, FAN_OUT_BATCH_MAX.min(left));
@@ -365,7 +365,7 @@ impl<I: Io> Reactor<I> {
             // Only what is queued now: what is asked for meanwhile comes in the next round.
             let batch = self.links.dirty.len().min(left);
             for _ in 0..batch {
-                if self.links.stats.written_bytes >= enough {
+                if self.links.stats.written_bytes + self.links.spent >= enough {
                     return;
                 }
                 let Some(id) = self.links.next_dirty() else { break };

@@ -34,6 +34,11 @@ impl Links {
         self.peek(id).map_or(0, |link| link.outbox.weight())
     }
 
+    /// What was spent since the start, in the unit of [`Links::spend`].
+    pub fn spent(&self) -> u64 {
+        self.spent
+    }
+
     /// Takes note of work that costs as much as reading so many bytes: the budget of a turn is for both.
     pub fn spend(&mut self, bytes: u64) {
         self.spent += bytes;

@@ -162,6 +162,9 @@ impl Hall {
         }
         let mut items = std::mem::take(&mut self.items);
         let more = self.hub.take(reader, HIGH_WATER_BYTES, &mut items);
+        // Each was looked for in all channels that the reader reads.
+        let channels = self.hub.subscriptions(reader).count();
+        links.spend((items.len() * channels) as u64);
         for item in items.drain(..) {
             match item {
                 Item::Message(message) => links.send(id, transport.image(&message, &mut self.deflater)),

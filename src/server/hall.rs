@@ -29,7 +29,7 @@ use super::transport::Transport;
 use crate::account::{self, Image, Part};
 use crate::hub::{self, Bounds, Data, Hub, Item, NO_EPOCH, ReaderId, Start};
 use crate::limits::{
-    CLIENTS_PER_CONNECTION, HEAD_MS, HIGH_WATER_BYTES, PROXY_MS, RETRY_MS_MAX, RETRY_MS_MIN,
+    CLIENTS_PER_CONNECTION, EVENT_COST, HEAD_MS, HIGH_WATER_BYTES, PROXY_MS, RETRY_MS_MAX, RETRY_MS_MIN,
     SEND_QUEUE_BYTES_MAX, SWEEP_CHANNELS, SWEEP_MS, TELL_READERS_MAX,
 };
 use crate::reactor::{ConnId, Links, Why};
@@ -333,6 +333,7 @@ impl Hall {
                 made.push((transport, image.clone()));
                 image
             });
+            links.spend(EVENT_COST);
             links.send(id, image);
         }
     }

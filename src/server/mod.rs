@@ -80,7 +80,10 @@ pub use self::transport::Transport;
 /// Bytes for the body of a response that are held once, however many are being sent them.
 pub use crate::account::Image as Shared;
 pub use crate::hub::ChannelInfo;
-use crate::limits::{DEFLATE_BYTES_PER_TURN_MAX, HEAD_MS, HIGH_WATER_BYTES, INFLATED_BYTES_PER_TURN_MAX};
+use crate::limits::{
+    DEFLATE_BYTES_PER_TURN_MAX, FAN_OUT_SPENT_MAX, HEAD_MS, HIGH_WATER_BYTES, INFLATED_BYTES_PER_TURN_MAX,
+    SPENT_PER_LINK_MAX,
+};
 use crate::reactor::{ConnId, Handler, Links, Why};
 use crate::wire::http::Head;
 use crate::wire::proxy::Source;
@@ -183,9 +186,12 @@ impl Server {
     fn feed(&mut self, links: &mut Links, id: ConnId, bytes: &[u8]) {
         let mut input = bytes;
         let begun = self.hall.inflater.counts().plain;
+        let enough = links.spent() + SPENT_PER_LINK_MAX;
         while !input.is_empty() && links.is_open(id) {
-            // What was compressed costs what it has become: the others come first then.
-            if self.hall.inflater.counts().plain - begun >= INFLATED_BYTES_PER_TURN_MAX {
+            // What was compressed costs what it has become, and a few bytes may ask for much: the others come
+            // first then.
+            let is_inflated = self.hall.inflater.counts().plain - begun >= INFLATED_BYTES_PER_TURN_MAX;
+            if is_inflated || links.spent() >= enough {
                 self.hall.session(id).stash(input);
                 links.pause(id);
                 links.yield_turn(id);
@@ -358,10 +364,11 @@ impl Handler for Server {
         self.relieve(links);
         // What was made for some goes out before more is made for others.
         let enough = memory::made() + self.hall.step();
+        let spent = links.spent() + FAN_OUT_SPENT_MAX;
         for _ in 0..budget {
             let Some(due) = self.hall.hub.next_due() else { break };
             self.hall.serve(links, due);
-            if memory::made() > enough {
+            if memory::made() > enough || links.spent() >= spent {
                 break;
             }
         }

@@ -136,9 +136,11 @@ impl Hall {
             return false;
         }
         let Some(held) = self.release(links, id) else { unreachable!("a plain poll is held") };
-        let made = self.runs.take_answer(run);
-        let answer = made.unwrap_or_else(|| self.make_answer(due.reader, due.channel, run, &held));
-        links.spend(answer.after_sid.len() as u64);
+        let answer = self.runs.take_answer(run).unwrap_or_else(|| {
+            let answer = self.make_answer(due.reader, due.channel, run, &held);
+            links.spend(answer.after_sid.len() as u64);
+            answer
+        });
         answer.send(links, id, &held.sid);
         self.runs.keep_answer(answer);
         self.go_on(links, id, true);

@@ -15,7 +15,7 @@ use super::refusal::Refusal;
 use super::timer::Timer;
 use super::transport::Transport;
 use crate::hub::{self, Cursor, NO_EPOCH, Start};
-use crate::limits::{COMMAND_BYTES_MAX, FOLLOW_UP_MS, IFRAME_PAD_BYTES_MIN, SOCKET_BEAT_S};
+use crate::limits::{COMMAND_BYTES_MAX, EVENT_COST, FOLLOW_UP_MS, IFRAME_PAD_BYTES_MIN, SOCKET_BEAT_S};
 use crate::reactor::{ConnId, Links};
 use crate::wire::deflate::Window;
 use crate::wire::extensions::Deflate;
@@ -131,6 +131,7 @@ impl Server {
         params: &Params<'_>,
         request: &Request<'_>,
     ) -> Result<Entered, Refusal> {
+        links.spend(EVENT_COST * params.channels.len() as u64);
         let returning = params.sid.and_then(|sid| Some((self.hall.clients.find(&sid)?, sid)));
         if let Some((client, sid)) = returning {
             self.app.on_return(&mut Ctx { hall: &mut self.hall, links }, client, request)?;
