@@ -249,8 +249,8 @@ fn check_stream(kind: &str, heard: &[u8]) {
         let lines = heard.split(|&octet| octet == b'\n').filter(|line| !line.trim_ascii().is_empty());
         lines.for_each(check_json);
     } else if kind.contains("text/plain") {
-        // The probe: two digits, and padding in front of the first.
-        assert!(heard.iter().all(|octet| b"12 \r\n".contains(octet)), "{:?}", String::from_utf8_lossy(heard));
+        // The probe: three digits, and padding in front of the first.
+        assert!(heard.iter().all(|octet| b"123 \r\n".contains(octet)), "{:?}", String::from_utf8_lossy(heard));
     } else {
         panic!("an endless {kind:?}");
     }
