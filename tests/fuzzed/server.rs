@@ -250,7 +250,11 @@ fn check_stream(kind: &str, heard: &[u8]) {
         lines.for_each(check_json);
     } else if kind.contains("text/plain") {
         // The probe: three digits, and padding in front of the first.
-        assert!(heard.iter().all(|octet| b"123 \r\n".contains(octet)), "{:?}", String::from_utf8_lossy(heard));
+        assert!(
+            heard.iter().all(|octet| b"123 \r\n".contains(octet)),
+            "{:?}",
+            String::from_utf8_lossy(heard)
+        );
     } else {
         panic!("an endless {kind:?}");
     }
