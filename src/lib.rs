@@ -55,6 +55,8 @@ pub mod limits;
 
 pub mod account;
 
+pub mod work;
+
 pub mod reactor;
 
 pub mod wire;

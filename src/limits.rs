@@ -5,9 +5,11 @@
 
 mod chat;
 mod connection;
+mod work;
 
 pub use self::chat::*;
 pub use self::connection::*;
+pub use self::work::*;
 
 /// Bytes of a method. The longest one registered, UPDATEREDIRECTREF, has 17.
 pub const METHOD_BYTES_MAX: usize = 32;
@@ -107,16 +109,12 @@ pub const READS_PER_LINK_MAX: usize = 4;
 /// Readers served between two rounds of writing: few enough for their links to stay in the cache.
 pub const FAN_OUT_BATCH_MAX: usize = 256;
 
-/// Connections written to in a turn. At three to four microseconds each this is the time for which a
-/// broadcast may delay all else: two milliseconds.
+/// Writes in a turn. At three to four microseconds each this is the time for which a broadcast may delay all
+/// else: two milliseconds.
 pub const FLUSHES_PER_TURN_MAX: usize = 512;
 
 /// Chunks handed to one system call. The kernel's own limit is 1,024 (IOV_MAX).
 pub const SLICES_PER_WRITE_MAX: usize = 32;
-
-/// Bytes read in a turn, all connections together; beyond them nobody is read from any more, so that what one
-/// sends is the most that exceeds them. With the bytes written it bounds the time of a turn.
-pub const READ_BYTES_PER_TURN_MAX: u64 = 4 * 1024 * 1024;
 
 /// Bytes that the kernel takes of a connection beyond what it has sent (TCP_NOTSENT_LOWAT). What a slow
 /// reader has not been sent waits in the log then, once for all, and not in the kernel for each. Two runs:
@@ -126,10 +124,6 @@ pub const UNSENT_BYTES: u32 = 32 * 1024;
 /// Bytes of a response's body up to which it is copied behind its head, to be written in one piece. A longer
 /// one goes out as a second piece, and is held once however many are sent it.
 pub const BODY_COPIED_BYTES_MAX: usize = 4 * 1024;
-
-/// Bytes written in a turn, all connections together; beyond them nobody is written to any more, so that the
-/// share of one is the most that exceeds them.
-pub const WRITE_BYTES_PER_TURN_MAX: u64 = 4 * 1024 * 1024;
 
 /// Bytes written to one connection in a turn.
 pub const WRITE_BYTES_PER_LINK_MAX: usize = 256 * 1024;

@@ -475,7 +475,8 @@ fn flood_of_pings() {
     let server = strict();
     let mut flood = server.connect();
     flood.upgrade("/ws?ch=a", "");
-    for _ in 0..=burst(limits::FRAMES_RATE) {
+    // Twice the burst: on a busy machine some are forgiven while they are sent.
+    for _ in 0..=2 * burst(limits::FRAMES_RATE) {
         flood.try_send(frame(PING, "x"));
     }
     assert_eq!(close_of(&mut flood), (1008, "too many frames, slow down".to_owned()));
@@ -491,7 +492,7 @@ fn flood_of_fragments() {
     let mut flood = server.connect();
     flood.upgrade("/ws?ch=a", "");
     flood.try_send(frame(0x01, "x"));
-    for _ in 0..burst(limits::FRAMES_RATE) {
+    for _ in 0..2 * burst(limits::FRAMES_RATE) {
         flood.try_send(frame(0x00, ""));
     }
     assert_eq!(close_of(&mut flood), (1008, "too many frames, slow down".to_owned()));

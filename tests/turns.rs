@@ -12,13 +12,14 @@ use std::ops::Range;
 use encke::chat::Chat;
 use encke::limits::{
     ACCEPTS_PER_TURN_MAX, DEFLATE_BYTES_PER_TURN_MAX, DRAINS_PER_LINK_MAX, FAN_OUT_BATCH_MAX,
-    FLUSHES_PER_TURN_MAX, INFLATED_BYTES_PER_TURN_MAX, LINKS_CALLED_BACK_PER_TURN_MAX,
+    FLUSHES_PER_TURN_MAX, INFLATED_BYTES_PER_TURN_MAX, LATE_FLUSHES_MIN, LINKS_CALLED_BACK_PER_TURN_MAX,
     LINKS_READ_PER_TURN_MAX, PARSED_BYTE_COST, READ_BUFFER_BYTES, READ_BYTES_PER_TURN_MAX,
     READS_PER_LINK_MAX, SLICES_PER_WRITE_MAX, SPENT_PER_LINK_MAX, WRITE_BYTES_PER_LINK_MAX,
     WRITE_BYTES_PER_TURN_MAX,
 };
 use encke::reactor::{ConnId, Handler, Links};
 use encke::server::{Config, Shared};
+use encke::work;
 use sim::decode::{Frame, TEXT};
 use sim::kernel::{Buffers, Peer};
 use sim::stage::{NEWS, Stage, server};
@@ -106,7 +107,7 @@ fn so_many_bytes_are_read() {
 /// What costs as much as reading so many bytes is taken from the same budget.
 #[test]
 fn what_is_spent_counts_as_read() {
-    let mut stage = Stage::new(|links, _, _| links.spend(READ_BYTES_PER_TURN_MAX / 4));
+    let mut stage = Stage::new(|_, _, _| work::spend(READ_BYTES_PER_TURN_MAX / 4));
     let peers = open(&mut stage, 6);
     peers.iter().for_each(|&peer| stage.write(peer, b"x"));
     assert_eq!(served(&turn(&mut stage, &peers).read), 0..4);
@@ -183,11 +184,18 @@ fn so_many_bytes_are_written() {
         let peers = open(&mut stage, 2 * MOST);
         stage.write(peers[0], b"go");
         let mut told = vec![0; peers.len()];
-        for turn_served in [0..MOST, MOST..2 * MOST, 0..MOST, MOST..2 * MOST] {
+        for turns in 1..=5 {
             let written = turn(&mut stage, &peers).written;
-            assert!(written.iter().all(|&bytes| bytes == 0 || bytes == SHARE), "{written:?}");
-            assert_eq!(served(&written), turn_served, "nobody's second share before everybody's first");
+            assert!(written.iter().all(|&bytes| bytes <= SHARE), "{written:?}");
+            // Beside the budget a few come in each turn that had their share in an earlier one.
+            let most = WRITE_BYTES_PER_TURN_MAX as usize + LATE_FLUSHES_MIN * SHARE;
+            assert!(written.iter().sum::<usize>() <= most, "{written:?}");
             told.iter_mut().zip(&written).for_each(|(told, written)| *told += written);
+            let shares = told.iter().filter(|&&bytes| bytes > 0).count();
+            assert!(
+                shares >= peers.len().min(turns * MOST),
+                "nobody's second share before everybody's first"
+            );
         }
         assert_eq!(told, vec![2 * SHARE; peers.len()]);
     }
@@ -243,7 +251,7 @@ fn so_many_drains_are_told_to_one() {
 /// What one has spent of the turn in work leaves the rest of its bytes to the next turn.
 #[test]
 fn so_much_work_is_done_for_one() {
-    let mut stage = Stage::new(|links, _, _| links.spend(SPENT_PER_LINK_MAX));
+    let mut stage = Stage::new(|_, _, _| work::spend(SPENT_PER_LINK_MAX));
     let peers = open(&mut stage, 2);
     stage.write(peers[0], &[b'x'; 2 * READ_BUFFER_BYTES]);
     stage.write(peers[1], b"x");

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::Hub;
+use super::channel::Pass;
 use crate::account::{self, Image, Part};
 
 impl Hub {
@@ -76,10 +77,12 @@ impl Hub {
     }
 
     fn audit_fanout(&self) {
-        let mut queued: Vec<_> = self.dirty.iter().map(|&id| id as usize).collect();
-        queued.sort_unstable();
-        let marked = self.channels.iter().filter(|(_, c)| c.pass.queued);
-        let marked: Vec<_> = marked.map(|(id, _)| id).collect();
-        assert_eq!(queued, marked, "the queue of dirty channels");
+        let marked = |is_marked: fn(&Pass) -> bool| {
+            let marked = self.channels.iter().filter(move |(_, channel)| is_marked(&channel.pass));
+            marked.map(|(id, _)| id).collect::<Vec<_>>()
+        };
+        let [urgent, late] = self.dirty.queued();
+        assert_eq!(urgent, marked(|pass| pass.in_urgent), "the queue of urgent channels");
+        assert_eq!(late, marked(|pass| pass.in_late), "the queue of channels that can wait");
     }
 }

@@ -35,12 +35,22 @@ pub(super) struct Subscriber {
 /// How far the fan-out of a channel has come.
 #[derive(Debug, Default)]
 pub(super) struct Pass {
-    /// Whether the channel waits in the hub's queue of dirty channels.
-    pub(super) queued: bool,
+    /// Whether the channel stands in the hub's queue of channels to be served soon, and in that of those that
+    /// can wait. In the latter it may stand with nothing left to do, because the first one was faster.
+    pub(super) in_urgent: bool,
+    pub(super) in_late: bool,
+    /// Subscribers are left to visit.
+    pub(super) pending: bool,
     /// Something was published after this pass had begun.
     again: bool,
     /// The subscribers before this index were visited.
     next: usize,
+}
+
+impl Pass {
+    fn is_queued(&self) -> bool {
+        self.in_urgent || self.in_late
+    }
 }
 
 /// See the top of this file.
@@ -126,22 +136,27 @@ impl Channel {
         moved
     }
 
-    /// Notes that something was published. Whether the channel must now be queued.
-    pub(super) fn mark(&mut self) -> bool {
-        if self.pass.queued {
+    /// Notes that something was published. Whether the channel must now be queued, among the urgent ones or
+    /// among those that can wait.
+    pub(super) fn mark(&mut self, is_urgent: bool) -> bool {
+        if self.pass.pending {
             self.pass.again |= self.pass.next > 0;
+        }
+        self.pass.pending |= !self.subscribers.is_empty();
+        if !self.pass.pending || self.pass.in_urgent {
             return false;
         }
-        self.pass.queued = !self.subscribers.is_empty();
-        self.pass.queued
+        let queued = if is_urgent { &mut self.pass.in_urgent } else { &mut self.pass.in_late };
+        !std::mem::replace(queued, true)
     }
 
-    /// The next subscriber of the pass; None ends it, and the channel leaves the queue.
-    pub(super) fn step(&mut self) -> Option<Subscriber> {
-        if self.pass.next >= self.subscribers.len() {
-            let again = self.pass.again && !self.subscribers.is_empty();
-            self.pass = Pass { queued: again, ..Pass::default() };
-            if !again {
+    /// The next subscriber of the pass; None ends it, and the channel leaves the queue in which it was found.
+    pub(super) fn step(&mut self, is_urgent: bool) -> Option<Subscriber> {
+        if !self.pass.pending || self.pass.next >= self.subscribers.len() {
+            self.pass.pending = self.pass.again && !self.subscribers.is_empty();
+            (self.pass.again, self.pass.next) = (false, 0);
+            if !self.pass.pending {
+                *(if is_urgent { &mut self.pass.in_urgent } else { &mut self.pass.in_late }) = false;
                 return None;
             }
         }
@@ -152,7 +167,7 @@ impl Channel {
 
     /// Nobody reads it, and nobody is about to be told of anything in it.
     pub(super) fn is_unread(&self) -> bool {
-        self.subscribers.is_empty() && !self.pass.queued
+        self.subscribers.is_empty() && !self.pass.is_queued()
     }
 
     /// Nobody reads it and nothing in it would be missed, so it may be dropped. (A presence isn't missed;
@@ -170,7 +185,8 @@ impl Channel {
     /// Panics unless the pass stands within its subscribers.
     pub(super) fn audit(&self) {
         assert!(self.pass.next <= self.subscribers.len());
-        assert!(self.pass.queued || (self.pass.next == 0 && !self.pass.again));
+        assert!(self.pass.pending || (self.pass.next == 0 && !self.pass.again));
+        assert!(self.pass.is_queued() || !self.pass.pending);
         assert!(self.lent_floor <= self.ring.floor());
     }
 }
@@ -200,7 +216,7 @@ mod tests {
     }
 
     fn rest(channel: &mut Channel) -> Vec<u32> {
-        std::iter::from_fn(|| channel.step().map(|s| s.reader)).collect()
+        std::iter::from_fn(|| channel.step(true).map(|s| s.reader)).collect()
     }
 
     #[test]
@@ -208,8 +224,8 @@ mod tests {
         for visited in 0..=6 {
             for gone in 0..6 {
                 let mut channel = channel(6);
-                assert!(channel.mark());
-                let mut seen: Vec<_> = (0..visited).filter_map(|_| channel.step()).collect();
+                assert!(channel.mark(true));
+                let mut seen: Vec<_> = (0..visited).filter_map(|_| channel.step(true)).collect();
                 for index in channel.detach(gone).into_iter().flatten() {
                     assert_ne!(channel.subscribers[index].reader, index as u32);
                 }
@@ -242,26 +258,40 @@ mod tests {
     #[test]
     fn mark_in_a_pass_leads_to_another() {
         let mut channel = channel(3);
-        assert!(channel.mark());
-        assert!(!channel.mark());
-        channel.step();
-        assert!(!channel.mark());
+        assert!(channel.mark(true));
+        assert!(!channel.mark(true));
+        channel.step(true);
+        assert!(!channel.mark(true));
         assert_eq!(rest(&mut channel), [1, 2, 0, 1, 2]);
-        assert!(channel.mark());
+        assert!(channel.mark(true));
         assert_eq!(rest(&mut channel), [0, 1, 2]);
+    }
+
+    #[test]
+    fn urgent_news_overtake_those_that_can_wait() {
+        let mut channel = channel(2);
+        assert!(channel.mark(false), "it is queued among those that can wait");
+        assert!(!channel.mark(false));
+        assert!(channel.mark(true), "and among the urgent ones");
+        assert!(!channel.mark(false));
+        assert_eq!(rest(&mut channel), [0, 1]);
+        assert!(!channel.is_unread() && channel.pass.in_late, "it still stands in the other queue");
+        assert_eq!(channel.step(false), None, "with nothing left to do");
+        assert!(!channel.pass.in_late);
+        channel.audit();
     }
 
     #[test]
     fn emptied_channel_leaves_the_queue() {
         let mut channel = channel(1);
-        channel.mark();
-        channel.step();
-        channel.mark();
+        channel.mark(true);
+        channel.step(true);
+        channel.mark(true);
         channel.detach(0);
         assert!(!channel.is_idle());
-        assert_eq!(channel.step(), None);
+        assert_eq!(channel.step(true), None);
         assert!(channel.is_idle());
-        assert!(!channel.mark());
+        assert!(!channel.mark(true));
     }
 
     #[test]

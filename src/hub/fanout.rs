@@ -4,18 +4,23 @@
 //! made before, or leaves a reader whose outbox is full to take when that has drained.
 //!
 //! ```text
-//!   dirty   lobby (100,000 readers)   tea (3)   news (800)
+//!   urgent  lobby (100,000 readers)   tea (3)   news (800)
 //!             64 ─────────────────▶     3 ───▶    64 ──▶   lobby 64, news 64, lobby 64 …
+//!   late    flood (500)                                    … and after eight of those, flood 64
 //! ```
 //!
 //! Dirty channels are served in turn, a slice of readers at a time, so a small channel never waits for a
-//! large one. Where the caller stops, for want of budget, is where the next call goes on.
+//! large one. Channels whose news came from peers that ask for much wait in a second queue. Where the caller
+//! stops, for want of budget, is where the next call goes on.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::message::Message;
 use super::{ChannelId, Hub, ReaderId};
-use crate::limits::{FANOUT_PASSED_OVER_MAX, FANOUT_SLICE, RUN_BYTES_MAX, RUN_MESSAGES_MAX};
+use crate::limits::{
+    FANOUT_PASSED_OVER_MAX, FANOUT_SLICE, FANOUT_URGENT_SLICES, RUN_BYTES_MAX, RUN_MESSAGES_MAX,
+};
 
 /// A reader to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,21 +51,80 @@ impl Known {
     }
 }
 
+/// Channels with a pass to go, in two queues, the one being served in front of its queue.
+#[derive(Debug)]
+pub(super) struct Dirty {
+    urgent: VecDeque<u32>,
+    /// Their news can wait. A channel may be in both queues: what the first has done the second passes over.
+    late: VecDeque<u32>,
+    /// Which of them a channel with news is put into.
+    pub(super) is_urgent: bool,
+    /// Readers served of the channel in front since it came there.
+    served: usize,
+    /// Slices served since the last of the late queue.
+    slices: u32,
+}
+
+impl Dirty {
+    pub(super) fn new() -> Dirty {
+        Dirty { urgent: VecDeque::new(), late: VecDeque::new(), is_urgent: true, served: 0, slices: 0 }
+    }
+
+    pub(super) fn push(&mut self, id: u32) {
+        if self.is_urgent { self.urgent.push_back(id) } else { self.late.push_back(id) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.urgent.is_empty() && self.late.is_empty()
+    }
+
+    /// The channel to serve next, and whether it stands in the urgent queue.
+    fn front(&self) -> Option<(u32, bool)> {
+        let is_late_due = self.slices >= FANOUT_URGENT_SLICES && !self.late.is_empty();
+        let urgent = self.urgent.front().filter(|_| !is_late_due).map(|id| (*id, true));
+        urgent.or_else(|| self.late.front().map(|id| (*id, false)))
+    }
+
+    /// A slice of the channel in front was served: another one comes, if there is one.
+    fn rotate(&mut self, is_urgent: bool) {
+        self.queue(is_urgent).rotate_left(1);
+    }
+
+    /// The channel in front is served.
+    fn pop(&mut self, is_urgent: bool) {
+        self.queue(is_urgent).pop_front();
+    }
+
+    /// The queue that a slice was served of.
+    fn queue(&mut self, is_urgent: bool) -> &mut VecDeque<u32> {
+        self.served = 0;
+        self.slices = if is_urgent { self.slices.saturating_add(1) } else { 0 };
+        if is_urgent { &mut self.urgent } else { &mut self.late }
+    }
+
+    /// The channels of both queues, in the order of their slots.
+    pub(super) fn queued(&self) -> [Vec<usize>; 2] {
+        [&self.urgent, &self.late].map(|queue| {
+            let mut ids: Vec<_> = queue.iter().map(|&id| id as usize).collect();
+            ids.sort_unstable();
+            ids
+        })
+    }
+}
+
 impl Hub {
     /// The next reader to serve. Every subscriber comes up once after a publish; one that can't be served
     /// then is its caller's to serve when it can be, for nothing but the next publish brings it up again.
     pub fn next_due(&mut self) -> Option<Due> {
         let mut passed_over = 0;
-        while let Some(&id) = self.dirty.front() {
-            let Some(subscriber) = self.channels[id as usize].step() else {
-                self.dirty.pop_front();
-                self.served = 0;
+        while let Some((id, is_urgent)) = self.dirty.front() {
+            let Some(subscriber) = self.channels[id as usize].step(is_urgent) else {
+                self.dirty.pop(is_urgent);
                 continue;
             };
-            self.served += 1;
-            if self.served >= FANOUT_SLICE {
-                self.served = 0;
-                self.dirty.rotate_left(1);
+            self.dirty.served += 1;
+            if self.dirty.served >= FANOUT_SLICE {
+                self.dirty.rotate(is_urgent);
             }
             let list = self.readers[subscriber.reader as usize].subscriptions.as_slice();
             let position = list[subscriber.back as usize].position;
@@ -187,6 +251,25 @@ mod tests {
         assert_eq!(first[FANOUT_SLICE..], tea);
         assert_eq!(std::iter::from_fn(|| hub.next_due()).count(), 1000 - FANOUT_SLICE);
         assert!(!hub.has_due());
+        hub.audit();
+    }
+
+    #[test]
+    fn news_of_those_who_ask_for_much_come_after_all_others() {
+        let mut hub = Hub::new(1, [7; 16], Bounds::default());
+        let crowd_of = FANOUT_SLICE * 20;
+        let flood = crowd(&mut hub, "flood", crowd_of);
+        let tea = crowd(&mut hub, "tea", FANOUT_SLICE * (FANOUT_URGENT_SLICES as usize + 2));
+        hub.set_urgent(false);
+        publish(&mut hub, "flood");
+        hub.set_urgent(true);
+        publish(&mut hub, "tea");
+        hub.audit();
+        let due: Vec<_> = std::iter::from_fn(|| hub.next_due()).map(|due| due.reader).collect();
+        let urgent = FANOUT_SLICE * FANOUT_URGENT_SLICES as usize;
+        assert_eq!(due[..urgent], tea[..urgent]);
+        assert_eq!(due[urgent..urgent + FANOUT_SLICE], flood[..FANOUT_SLICE], "which are not starved");
+        assert_eq!(due.len(), flood.len() + tea.len());
         hub.audit();
     }
 

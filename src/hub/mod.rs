@@ -48,13 +48,14 @@ mod ring;
 mod tombs;
 
 use std::cell::Cell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
 use slab::Slab;
 
 use self::channel::Channel;
+use self::fanout::Dirty;
 use self::keys::Keys;
 use self::log::Log;
 use self::reader::Reader;
@@ -237,10 +238,8 @@ pub struct Hub {
     /// The slot that was looked up last.
     asked: Cell<u32>,
     readers: Slab<Reader>,
-    /// Channels with a pass to go, the one being served in front.
-    dirty: VecDeque<u32>,
-    /// Readers served of the channel in front since it came there.
-    served: usize,
+    /// Channels with a pass to go.
+    dirty: Dirty,
     known: Option<fanout::Known>,
     keys: Keys,
     tombs: Tombs,
@@ -270,8 +269,7 @@ impl Hub {
             names: HashMap::new(),
             asked: Cell::new(0),
             readers: Slab::new(),
-            dirty: VecDeque::new(),
-            served: 0,
+            dirty: Dirty::new(),
             known: None,
             keys: Keys::new(secret),
             tombs: Tombs::new(bounds.tombstones),
@@ -293,6 +291,13 @@ impl Hub {
     /// Says whether there is memory for another channel. If not, one begins only where another one ends.
     pub fn set_full(&mut self, is_full: bool) {
         self.is_full = is_full;
+    }
+
+    /// Says whether what is published from now on is told soon, or after all that is: whoever publishes it
+    /// has
+    /// lately asked for much.
+    pub fn set_urgent(&mut self, is_urgent: bool) {
+        self.dirty.is_urgent = is_urgent;
     }
 
     /// The cursor of a number of this log.

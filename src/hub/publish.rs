@@ -15,6 +15,8 @@ use super::keys::{Digest, Once};
 use super::message::{Data, Message, Stamp};
 use super::ring::Ring;
 use super::{Bounds, Hub, Refusal, number};
+use crate::limits::{DELIVERY_COST, EVENT_COST};
+use crate::work;
 
 /// Channels looked at to find one that nobody reads.
 const UNREAD_LOOKS: usize = 256;
@@ -199,8 +201,10 @@ impl Hub {
     pub(super) fn put(&mut self, id: usize, message: Rc<Message>) {
         self.change(id, |ring, bounds| ring.push(message, bounds));
         self.make_room(id);
-        if self.channels[id].mark() {
-            self.dirty.push_back(number(id));
+        work::spend(EVENT_COST);
+        work::cause(DELIVERY_COST * self.channels[id].subscribers.len() as u64);
+        if self.channels[id].mark(self.dirty.is_urgent) {
+            self.dirty.push(number(id));
         }
     }
 
@@ -225,7 +229,7 @@ impl Hub {
             let mut fruitless = 0;
             while self.bytes > bytes && fruitless <= self.slots {
                 let id = self.turn_hand();
-                let is_quiet = self.channels.get(id).is_some_and(|channel| !channel.pass.queued);
+                let is_quiet = self.channels.get(id).is_some_and(|channel| !channel.pass.pending);
                 let shed = is_quiet && self.change(id, |ring, _| ring.shed(spared));
                 fruitless = if shed { 0 } else { fruitless + 1 };
                 if shed && self.channels[id].is_idle() {

@@ -30,6 +30,8 @@ use super::channel::Channel;
 use super::message::Message;
 use super::reader::Subscription;
 use super::{ChannelId, Hub, ReaderId};
+use crate::limits::ITEM_COST;
+use crate::work;
 
 /// Bytes a gap is counted for, about what its object will be on a wire.
 const GAP_BYTES: usize = 96;
@@ -74,6 +76,7 @@ impl Hub {
     /// JSON is `bytes_max` long or a little over. Whether more is left. If nothing is, all the reader's
     /// positions are at the head of the log.
     pub fn take(&mut self, reader: ReaderId, bytes_max: usize, out: &mut Vec<Item>) -> bool {
+        work::spend(ITEM_COST * self.readers[reader.index()].subscriptions.as_slice().len() as u64);
         // The first item is always below a bound of one.
         let bytes_max = bytes_max.max(1);
         let list = self.readers[reader.index()].subscriptions.as_mut_slice();

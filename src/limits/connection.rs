@@ -1,6 +1,6 @@
 //! Bounds of a connection that depend on what stands around the program: browsers, proxies, the system.
 
-use super::{METHOD_BYTES_MAX, READ_BYTES_PER_TURN_MAX, TARGET_BYTES_MAX, WRITE_BYTES_PER_TURN_MAX};
+use super::{METHOD_BYTES_MAX, TARGET_BYTES_MAX};
 
 /// Bytes of one request head, request line and all field lines, up to and with the empty line, unless the
 /// command line says otherwise. Ten times what a browser with many cookies sends; a head is the one thing a
@@ -44,19 +44,4 @@ pub const DEFLATE_BYTES_PER_TURN_MAX: u64 = 96 * 1024;
 /// would take the turn's compression away from messages that are compressed once for many.
 pub const DEFLATE_REPLY_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes read that parsing one byte of JSON costs as much as. The budget of a turn's reading is for both.
-pub const PARSED_BYTE_COST: u64 = 16;
-
-/// Bytes read that one event to one reader, or one channel of a reader, costs as much as: to be numbered and
-/// put into a ring, to be looked for, to be queued.
-pub const EVENT_COST: u64 = 1024;
-
-/// Bytes of work after which handing out news is interrupted by writing.
-pub const FAN_OUT_SPENT_MAX: u64 = 1024 * 1024;
-
-/// Bytes of work, counted as those read, after which one connection is not read from again in its turn.
-pub const SPENT_PER_LINK_MAX: u64 = 256 * 1024;
-
 const _: () = assert!(DEFLATE_REPLY_BYTES_MAX as u64 <= DEFLATE_BYTES_PER_TURN_MAX);
-const _: () = assert!(FAN_OUT_SPENT_MAX < WRITE_BYTES_PER_TURN_MAX);
-const _: () = assert!(SPENT_PER_LINK_MAX < READ_BYTES_PER_TURN_MAX);

@@ -48,6 +48,12 @@ pub trait Handler {
     /// Whether [`Handler::on_fan_out`] has something left to do.
     fn has_work(&self) -> bool;
 
+    /// Whether a connection waits for all others with what it asks and is told: its peer has asked for much
+    /// lately.
+    fn is_heavy(&mut self, _links: &Links, _id: ConnId) -> bool {
+        false
+    }
+
     /// Connections that may be open at a time. More are told [`Handler::refusal`].
     fn links_max(&self) -> usize;
 

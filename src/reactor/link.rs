@@ -25,6 +25,7 @@ pub use super::stats::Stats;
 use super::time::Instant;
 use super::timer::{Packed, Timer};
 use super::wheel::Wheel;
+use super::write::Share;
 use crate::account::{self, Image, Part};
 use crate::limits::DRAIN_MS;
 
@@ -69,11 +70,13 @@ pub(super) struct Link {
     /// The handler was told of the peer's end.
     pub(super) eof: bool,
     pub(super) paused: bool,
-    in_run: bool,
+    pub(super) in_run: bool,
     pub(super) in_dirty: bool,
     pub(super) in_yielded: bool,
     /// Wants [`Handler::on_drain`](super::Handler::on_drain) once nothing waits.
     pub(super) hungry: bool,
+    /// Waits for all others: its peer has asked for much lately.
+    pub(super) heavy: bool,
     /// Never shown to the handler: it only carries the answer that there is no room.
     pub(super) refused: bool,
     pub(super) outbox: Outbox,
@@ -134,10 +137,13 @@ pub struct Links {
     pub(super) run: VecDeque<ConnId>,
     /// Have something to write and a kernel that may take it. Each link is in it once at most.
     pub(super) dirty: VecDeque<ConnId>,
-    /// As those, but their share of this turn is written. They count as dirty, and are in one of the two.
-    pub(super) put_off: VecDeque<ConnId>,
+    /// As those of `run` and `dirty`, but they come after all others: see `share`. A link is in one of the
+    /// two.
+    pub(super) late_run: VecDeque<ConnId>,
+    pub(super) late_dirty: VecDeque<(ConnId, Share)>,
+    /// Their share of this turn is written: they count as dirty, and come late in the next one.
+    pub(super) deferred: Vec<ConnId>,
     pub(super) yielded: VecDeque<ConnId>,
-    pub(super) spent: u64,
     /// To be reaped at the end of this turn.
     pub(super) doomed: Vec<ConnId>,
     pub(super) wheel: Wheel<Packed>,
@@ -154,9 +160,10 @@ impl Links {
             next_generation: 0,
             run: VecDeque::new(),
             dirty: VecDeque::new(),
-            put_off: VecDeque::new(),
+            late_run: VecDeque::new(),
+            late_dirty: VecDeque::new(),
+            deferred: Vec::new(),
             yielded: VecDeque::new(),
-            spent: 0,
             doomed: Vec::new(),
             wheel: Wheel::new(now),
             now,
@@ -183,6 +190,7 @@ impl Links {
             in_dirty: false,
             in_yielded: false,
             hungry: false,
+            heavy: false,
             refused: false,
             outbox: Outbox::default(),
             stuck: Instant::NEVER,
@@ -211,50 +219,6 @@ impl Links {
 
     pub(super) fn peek(&self, id: ConnId) -> Option<&Link> {
         self.slots.get(id.slot()).filter(|link| link.generation == id.generation)
-    }
-
-    /// Queues the link for reading, if there may be something to read and it is read from.
-    pub(super) fn want_read(&mut self, id: ConnId) {
-        let Some(link) = self.link(id) else { return };
-        if link.is_heard() && link.readable && !link.in_run {
-            link.in_run = true;
-            self.run.push_back(id);
-        }
-    }
-
-    /// Queues the link for writing, if the kernel may take something.
-    pub(super) fn want_write(&mut self, id: ConnId) {
-        let Some(link) = self.link(id) else { return };
-        if link.writable && !link.in_dirty {
-            link.in_dirty = true;
-            self.dirty.push_back(id);
-        }
-    }
-
-    pub(super) fn next_run(&mut self) -> Option<ConnId> {
-        let id = self.run.pop_front()?;
-        if let Some(link) = self.link(id) {
-            link.in_run = false;
-        }
-        Some(id)
-    }
-
-    /// The next link to flush. It counts as queued until [`Links::flushed`] or [`Links::put_off`], so that
-    /// what its own handler sends meanwhile does not queue it a second time, past its share of the turn.
-    pub(super) fn next_dirty(&mut self) -> Option<ConnId> {
-        self.dirty.pop_front()
-    }
-
-    /// A link was flushed, and nothing of it is left to do in a later turn.
-    pub(super) fn flushed(&mut self, id: ConnId) {
-        if let Some(link) = self.link(id) {
-            link.in_dirty = false;
-        }
-    }
-
-    /// Whether no link is queued for anything.
-    pub(super) fn is_idle(&self) -> bool {
-        [&self.run, &self.dirty, &self.put_off, &self.yielded].iter().all(|queue| queue.is_empty())
     }
 
     /// Takes a link's timer out of the wheel: whether its deadline has come. Re-arms it where not.
@@ -442,8 +406,8 @@ impl Links {
     /// Bytes of the tables of connections and of the timers, whatever they hold.
     pub fn tables_held(&self) -> usize {
         let slot = size_of::<Link>() + 3 * size_of::<usize>();
-        let queues = [&self.run, &self.dirty, &self.put_off, &self.yielded];
-        let queued = queues.map(VecDeque::capacity).iter().sum::<usize>() + self.doomed.capacity();
+        let lists = self.doomed.capacity() + self.deferred.capacity() + 3 * self.late_dirty.capacity();
+        let queued = self.queues().map(VecDeque::capacity).iter().sum::<usize>() + lists;
         self.slots.capacity() * slot + queued * size_of::<ConnId>() + self.wheel.held()
     }
 

@@ -26,6 +26,7 @@ mod id;
 pub mod io;
 pub mod link;
 pub mod outbox;
+mod queues;
 mod share;
 mod stats;
 pub mod time;
@@ -33,6 +34,7 @@ mod timer;
 pub mod wheel;
 mod write;
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Result};
 use std::net::SocketAddr;
 
@@ -46,13 +48,12 @@ pub use self::outbox::Chunk;
 pub use self::time::Instant;
 pub use self::timer::TIMER_KEY_MAX;
 use self::timer::{Packed, Timer};
-use self::write::{Flushed, write_link};
 use crate::limits::{
-    ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, DRAIN_MS, DRAINS_PER_LINK_MAX, FAN_OUT_BATCH_MAX,
-    FLUSHES_PER_TURN_MAX, LINGER_AT_STOP_MS, LINGER_BYTES_MAX, LINGER_MS, LINKS_READ_PER_TURN_MAX,
-    READ_BUFFER_BYTES, READ_BYTES_PER_TURN_MAX, READS_PER_LINK_MAX, REFUSALS_MAX, SPENT_PER_LINK_MAX,
-    STOP_MS, WRITE_BYTES_PER_LINK_MAX, WRITE_BYTES_PER_TURN_MAX,
+    ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, DRAIN_MS, ITEM_COST, LINGER_AT_STOP_MS, LINGER_BYTES_MAX,
+    LINGER_MS, LINKS_READ_PER_TURN_MAX, READ_BUFFER_BYTES, READ_BYTES_PER_TURN_MAX, READS_PER_LINK_MAX,
+    REFUSALS_MAX, SPENT_PER_LINK_MAX, STOP_MS, TIMERS_WORK_MAX,
 };
+use crate::work;
 
 /// The loop and all its connections.
 #[derive(Debug)]
@@ -64,7 +65,8 @@ pub struct Reactor<I: Io> {
     /// The one receive buffer.
     buffer: Box<[u8]>,
     ready: Vec<Ready>,
-    due: Vec<(Instant, Packed)>,
+    /// Timers that have come and were not told yet.
+    due: VecDeque<(Instant, Packed)>,
     /// The listener may have connections for us.
     acceptable: bool,
     /// No accept before this instant: the system had no descriptor left.
@@ -85,7 +87,7 @@ impl<I: Io> Reactor<I> {
             streams: Vec::new(),
             buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             ready: Vec::new(),
-            due: Vec::new(),
+            due: VecDeque::new(),
             acceptable: true,
             accept_at: Instant::default(),
             refusals: 0,
@@ -115,11 +117,13 @@ impl<I: Io> Reactor<I> {
     /// The system's poll failed.
     pub fn turn(&mut self, handler: &mut impl Handler) -> Result<()> {
         self.poll(handler)?;
+        let spent = work::spent();
         self.timers(handler);
         self.accept(handler);
         self.read(handler);
         self.flush(handler);
         self.reap(handler);
+        self.links.stats.turn_work_max = self.links.stats.turn_work_max.max(work::spent() - spent);
         Ok(())
     }
 
@@ -176,7 +180,7 @@ impl<I: Io> Reactor<I> {
     fn wait_ms(&self, handler: &impl Handler) -> Option<u64> {
         let now = self.links.now;
         let accepts = self.acceptable && self.accept_at <= now;
-        if accepts || !self.links.is_idle() || handler.has_work() {
+        if accepts || !self.links.is_idle() || !self.due.is_empty() || handler.has_work() {
             return Some(0);
         }
         let accept_at = if self.acceptable { self.accept_at } else { Instant::NEVER };
@@ -185,29 +189,31 @@ impl<I: Io> Reactor<I> {
         (wake != Instant::NEVER).then(|| wake.since(now).max(1))
     }
 
+    /// Fires what is due. What the turn's budget for timers leaves over comes first in the next turn.
     fn timers(&mut self, handler: &mut impl Handler) {
-        let mut due = std::mem::take(&mut self.due);
-        self.links.wheel.expire(self.links.now, &mut due);
-        for (at, timer) in due.drain(..) {
+        let enough = work::spent() + TIMERS_WORK_MAX;
+        self.links.wheel.expire(self.links.now, &mut self.due);
+        while work::spent() < enough {
+            let Some((at, timer)) = self.due.pop_front() else { return };
+            work::spend(ITEM_COST);
             match timer.unpack() {
                 Timer::Key(key) => handler.on_timer(&mut self.links, key),
-                Timer::Link(id) if self.links.fire(id, at) => {
-                    match self.links.link(id).map(|link| link.phase) {
-                        Some(Phase::Open) => handler.on_deadline(&mut self.links, id),
-                        // It was given time to drain or linger, and that is over. Who reads, however slowly,
-                        // gets more.
-                        Some(Phase::Draining) if self.links.stuck_ms(id) < DRAIN_MS => {
-                            self.links.grant_drain(id);
-                        }
-                        Some(Phase::Draining) => self.links.doom(id, Why::TimedOut),
-                        Some(Phase::Lingering) => self.links.doom(id, Why::Finished),
-                        Some(Phase::Doomed) | None => {}
-                    }
-                }
+                Timer::Link(id) if self.links.fire(id, at) => self.on_deadline(handler, id),
                 Timer::Link(_) => {}
             }
         }
-        self.due = due;
+    }
+
+    fn on_deadline(&mut self, handler: &mut impl Handler, id: ConnId) {
+        match self.links.link(id).map(|link| link.phase) {
+            Some(Phase::Open) => handler.on_deadline(&mut self.links, id),
+            // It was given time to drain or linger, and that is over. A peer that reads, however slowly, gets
+            // more.
+            Some(Phase::Draining) if self.links.stuck_ms(id) < DRAIN_MS => self.links.grant_drain(id),
+            Some(Phase::Draining) => self.links.doom(id, Why::TimedOut),
+            Some(Phase::Lingering) => self.links.doom(id, Why::Finished),
+            Some(Phase::Doomed) | None => {}
+        }
     }
 
     /// Accepts what waits.
@@ -275,26 +281,48 @@ impl<I: Io> Reactor<I> {
     }
 
     fn read(&mut self, handler: &mut impl Handler) {
-        let round = self.links.run.len().min(LINKS_READ_PER_TURN_MAX);
-        let enough = self.links.stats.read_bytes + self.links.spent + READ_BYTES_PER_TURN_MAX;
-        for _ in 0..round {
-            if self.links.stats.read_bytes + self.links.spent >= enough {
+        let enough = work::spent() + READ_BYTES_PER_TURN_MAX;
+        let mut left = LINKS_READ_PER_TURN_MAX;
+        for _ in 0..self.links.run.len() {
+            if left == 0 || work::spent() >= enough {
+                break;
+            }
+            let Some(id) = self.links.next_run() else { break };
+            let is_heavy = handler.is_heavy(&self.links, id);
+            self.links.set_heavy(id, is_heavy);
+            if is_heavy {
+                self.links.read_late(id);
+                continue;
+            }
+            left -= 1;
+            self.read_in_turn(handler, id);
+        }
+        // The heavy ones share what is left, and one comes in each turn whatever is left.
+        let late = self.links.late_run.len().min(left.max(1));
+        for served in 0..late {
+            if served > 0 && work::spent() >= enough {
                 return;
             }
-            let Some(id) = self.links.next_run() else { return };
-            self.read_link(handler, id);
-            // What a link's own budget stopped goes to the end of the queue, behind everyone else.
-            // (Built with `encke_broken="loop"` it is forgotten instead, and the simulation must notice.)
-            if !cfg!(encke_broken = "loop") {
-                self.links.want_read(id);
-            }
+            let Some(id) = self.links.next_late_run() else { return };
+            self.read_in_turn(handler, id);
+        }
+    }
+
+    fn read_in_turn(&mut self, handler: &mut impl Handler, id: ConnId) {
+        let spent = work::spent();
+        self.read_link(handler, id);
+        self.links.stats.link_work_max = self.links.stats.link_work_max.max(work::spent() - spent);
+        // What a link's own budget stopped goes to the end of the queue, behind everyone else.
+        // (Built with `encke_broken="loop"` it is forgotten instead, and the simulation must notice.)
+        if !cfg!(encke_broken = "loop") {
+            self.links.want_read(id);
         }
     }
 
     fn read_link(&mut self, handler: &mut impl Handler, id: ConnId) {
-        let enough = self.links.spent + SPENT_PER_LINK_MAX;
+        let enough = work::spent() + SPENT_PER_LINK_MAX;
         for _ in 0..READS_PER_LINK_MAX {
-            let is_spent = self.links.spent >= enough;
+            let is_spent = work::spent() >= enough;
             let Some(link) = self.links.link(id) else { return };
             if is_spent || !link.is_heard() || !link.readable {
                 return;
@@ -311,6 +339,7 @@ impl<I: Io> Reactor<I> {
                     // end that was already announced: its edge is the one we are answering.
                     link.readable = count == self.buffer.len() || link.fin;
                     self.links.stats.read_bytes += count as u64;
+                    work::spend(count as u64);
                     self.on_bytes(handler, id, count);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -346,84 +375,6 @@ impl<I: Io> Reactor<I> {
             Phase::Open => handler.on_eof(&mut self.links, id),
             Phase::Draining | Phase::Doomed => {}
         }
-    }
-
-    /// Serves readers in batches and writes each batch out while its links are still in the processor's
-    /// cache.
-    fn flush(&mut self, handler: &mut impl Handler) {
-        self.links.take_up();
-        let mut budget = FLUSHES_PER_TURN_MAX;
-        let enough = self.links.stats.written_bytes + self.links.spent + WRITE_BYTES_PER_TURN_MAX;
-        while budget > 0 && self.links.stats.written_bytes + self.links.spent < enough {
-            let left = budget;
-            if handler.has_work() {
-                handler.on_fan_out(&mut self.links, FAN_OUT_BATCH_MAX.min(left));
-                budget = budget.saturating_sub(FAN_OUT_BATCH_MAX);
-            } else if self.links.dirty.is_empty() {
-                return;
-            }
-            // Only what is queued now: what is asked for meanwhile comes in the next round.
-            let batch = self.links.dirty.len().min(left);
-            for _ in 0..batch {
-                if self.links.stats.written_bytes + self.links.spent >= enough {
-                    return;
-                }
-                let Some(id) = self.links.next_dirty() else { break };
-                match self.flush_link(handler, id) {
-                    Flushed::Done => self.links.flushed(id),
-                    Flushed::Later => self.links.put_off(id),
-                }
-            }
-            budget = budget.saturating_sub(batch);
-        }
-    }
-
-    /// Writes what waits on one link, and asks the handler for more where it wanted that: both at most up to
-    /// the link's share of a turn.
-    fn flush_link(&mut self, handler: &mut impl Handler, id: ConnId) -> Flushed {
-        let now = self.links.now;
-        let (mut sent, mut drains) = (0, 0);
-        while sent < WRITE_BYTES_PER_LINK_MAX {
-            let Some(link) = self.links.link(id) else { return Flushed::Done };
-            if link.phase == Phase::Doomed || link.phase == Phase::Lingering {
-                return Flushed::Done;
-            }
-            if link.outbox.is_empty() {
-                if link.phase == Phase::Draining {
-                    self.linger(id);
-                    return Flushed::Done;
-                }
-                if !link.hungry {
-                    return Flushed::Done;
-                }
-                if drains == DRAINS_PER_LINK_MAX {
-                    return Flushed::Later;
-                }
-                link.hungry = false;
-                drains += 1;
-                handler.on_drain(&mut self.links, id);
-                continue;
-            }
-            let Some(stream) = self.streams[id.slot()].as_mut() else { return Flushed::Done };
-            match write_link(&mut self.io, stream, link, WRITE_BYTES_PER_LINK_MAX - sent, now) {
-                Ok(count) => {
-                    sent += count;
-                    let is_done = link.is_done();
-                    self.links.stats.writes += 1;
-                    self.links.stats.written_bytes += count as u64;
-                    if is_done {
-                        return Flushed::Done;
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Flushed::Done,
-                Err(_) => {
-                    self.links.doom(id, Why::Broken);
-                    return Flushed::Done;
-                }
-            }
-        }
-        Flushed::Later
     }
 
     /// All is written: shuts our side and waits for the peer to shut its own.

@@ -1,16 +1,19 @@
-//! A connection's share of a turn: who has spent it goes on in a later one, behind all others.
+//! Fairness: a connection that used up its share of a turn goes on in a later one, behind all others.
 //!
-//! It knows no bytes, only that somebody has done enough. What is read has a budget of its own, which the
-//! loop keeps; this is for work that a few bytes can ask for, as compressed messages do. And its share of the
-//! memory that it is a burden to.
+//! It knows no bytes, only that a connection has done enough, or that its peer has asked for so much lately
+//! that the connection is *heavy*. Each queue of the loop has a second one behind it for those: it gets what
+//! the first has left of the turn's budget, and a little in every turn.
 //!
 //! ```text
 //!   on_read, on_drain ──► too much ── yield_turn ──► yielded ── next turn, some of them ──► on_drain
-//!   flush ──► its share is written ── put_off ──► put_off ── next turn, behind who asks then ──► flush
+//!   run ──────────► heavy ── read_late ──────────────► late_run ───── behind all others ──► read
+//!   dirty ────────► heavy ── flush_late ─────────────► late_dirty ─── behind all others ──► flush
+//!   flush ──► its share is written ── defer_flush ───► deferred ── next turn, late_dirty ──► flush
 //! ```
 
 use super::id::ConnId;
 use super::link::Links;
+use super::write::Share;
 use crate::limits::LINKS_CALLED_BACK_PER_TURN_MAX;
 
 impl Links {
@@ -34,27 +37,40 @@ impl Links {
         self.peek(id).map_or(0, |link| link.outbox.weight())
     }
 
-    /// What was spent since the start, in the unit of [`Links::spend`].
-    pub fn spent(&self) -> u64 {
-        self.spent
-    }
-
-    /// Takes note of work that costs as much as reading so many bytes: the budget of a turn is for both.
-    pub fn spend(&mut self, bytes: u64) {
-        self.spent += bytes;
-    }
-
-    /// Defers the rest of a link that is being flushed to the next turn: its share of this one is written.
-    pub(super) fn put_off(&mut self, id: ConnId) {
+    /// Says whether the connection's peer owes so much work that this connection waits for those of others.
+    pub fn set_heavy(&mut self, id: ConnId, is_heavy: bool) {
         if let Some(link) = self.link(id) {
-            debug_assert!(link.in_dirty, "only a link that is being flushed is put off");
-            self.put_off.push_back(id);
+            link.heavy = is_heavy;
         }
     }
 
-    /// Queues for writing those that were put off.
-    pub(super) fn take_up(&mut self) {
-        self.dirty.extend(self.put_off.drain(..));
+    /// Whether the connection waits for those of others.
+    pub fn is_heavy(&self, id: ConnId) -> bool {
+        self.peek(id).is_some_and(|link| link.heavy)
+    }
+
+    /// Moves a link that was to be read from behind all others.
+    pub(super) fn read_late(&mut self, id: ConnId) {
+        if let Some(link) = self.link(id) {
+            link.in_run = true;
+            self.late_run.push_back(id);
+        }
+    }
+
+    /// Moves a link that was to be flushed behind all others.
+    pub(super) fn flush_late(&mut self, id: ConnId, share: Share) {
+        self.late_dirty.push_back((id, share));
+    }
+
+    /// Defers the rest of a link that is being flushed to the next turn: its share of this one is written.
+    pub(super) fn defer_flush(&mut self, id: ConnId) {
+        debug_assert!(self.peek(id).is_none_or(|link| link.in_dirty), "only a link that is being flushed");
+        self.deferred.push(id);
+    }
+
+    /// Queues the links that were deferred, behind all others of the next turn.
+    pub(super) fn requeue_deferred(&mut self) {
+        self.late_dirty.extend(self.deferred.drain(..).map(|id| (id, Share::WHOLE)));
     }
 
     /// Calls back some that left it at their share of an earlier turn.

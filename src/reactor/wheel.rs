@@ -53,7 +53,7 @@ impl<T> Wheel<T> {
     /// Moves the hand to `now` and appends what is due to `due`, each with the instant it was set for.
     ///
     /// The hand visits each slot once at most, however far the clock has jumped.
-    pub fn expire(&mut self, now: Instant, due: &mut Vec<(Instant, T)>) {
+    pub fn expire(&mut self, now: Instant, due: &mut impl Extend<(Instant, T)>) {
         let target = now.as_millis() / TICK_MS;
         let steps = target.saturating_sub(self.hand).min(SLOTS as u64);
         for tick in (target + 1 - steps)..=target {
@@ -67,7 +67,7 @@ impl<T> Wheel<T> {
             for (at, item) in items {
                 if at <= now {
                     self.len -= 1;
-                    due.push((at, item));
+                    due.extend([(at, item)]);
                 } else {
                     self.put(slot, at, item);
                 }

@@ -9,6 +9,7 @@ use crate::limits::BODY_COPIED_BYTES_MAX;
 use crate::reactor::{ConnId, Links};
 use crate::wire::http::Version;
 use crate::wire::response::{Emit, Length, Response};
+use crate::work;
 
 /// How an answer must be framed to suit the request it answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +35,7 @@ impl Hall {
         let keep_alive = self.goes_on(links, id, reply);
         // What is made to be sent counts as what was read does: others have their turn, and what was made
         // goes out, before more is made.
-        links.spend(response.body().len() as u64);
+        work::spend(response.body().len() as u64);
         let mut out = Vec::with_capacity(256 + response.body().len().min(BODY_COPIED_BYTES_MAX));
         let (response, emit) = self.framed(reply, keep_alive, Length::Known, response);
         let body = response.emit_apart(&emit, &mut out);

@@ -20,10 +20,13 @@ use super::rights::Right;
 use super::routes::Route;
 use super::transport::Transport;
 use crate::hub::{self, ChannelInfo, Data, Once};
-use crate::limits::{BATCH_LINES_MAX, COMMAND_BYTES_MAX, PEOPLE_LISTED_MAX};
+use crate::limits::{
+    BATCH_LINES_MAX, CHECKED_BYTE_COST, COMMAND_BYTES_MAX, PARSED_BYTE_COST, PEOPLE_LISTED_MAX,
+};
 use crate::reactor::Links;
 use crate::wire::json;
 use crate::wire::response::Response;
+use crate::work;
 
 impl Hall {
     /// Answers a request for one of the routes for back ends.
@@ -134,6 +137,7 @@ impl Hall {
     ) -> Result<Response, Refusal> {
         let text = std::str::from_utf8(request.body)
             .map_err(|_| Refusal::new(400, "bad_json", "The body must be UTF-8, one JSON object a line."))?;
+        work::spend(PARSED_BYTE_COST * text.len() as u64);
         let mut drafts = Vec::new();
         let lines = text.lines().map(json::without_mark);
         for (index, line) in lines.enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -298,6 +302,7 @@ fn body_of(request: &Request<'_>) -> Result<Body, Refusal> {
         return Ok(Body::Base64(STANDARD.encode(request.body)));
     }
     let text = json::without_mark(text);
+    work::spend(CHECKED_BYTE_COST * text.len() as u64);
     if kind != "text/plain" {
         match serde_json::from_str::<&serde_json::value::RawValue>(text) {
             Ok(raw) => return Ok(Body::Json(canonical(raw.get())?)),

@@ -24,9 +24,10 @@ use super::session::Stage;
 use super::transport::Transport;
 use crate::account::Image;
 use crate::hub::{ChannelId, Due, Item};
-use crate::limits::{HIGH_WATER_BYTES, STALL_MS};
+use crate::limits::{HIGH_WATER_BYTES, STALL_MS, TAKEN_COST};
 use crate::reactor::{ConnId, Links, Why};
 use crate::wire::{script, sse, ws};
+use crate::work;
 
 /// Runs looked through for one that is made already: those of a few channels on all transports.
 const RUNS_SEARCHED: usize = 32;
@@ -162,10 +163,8 @@ impl Hall {
         }
         let mut items = std::mem::take(&mut self.items);
         let more = self.hub.take(reader, HIGH_WATER_BYTES, &mut items);
-        // Each was looked for in all channels that the reader reads.
-        let channels = self.hub.subscriptions(reader).count();
-        links.spend((items.len() * channels) as u64);
         for item in items.drain(..) {
+            work::spend(TAKEN_COST);
             match item {
                 Item::Message(message) => links.send(id, transport.image(&message, &mut self.deflater)),
                 Item::Gap { channel, seq } => {

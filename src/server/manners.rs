@@ -18,6 +18,7 @@ use super::session::Stage;
 use crate::limits::{HEAD_MS, IDLE_LOOKS_MAX, LOGIN_SHARE, MESSAGE_MS, MODEST_ADDRESS_MAX, SPARED_MS};
 use crate::reactor::{ConnId, Instant, Links, Why};
 use crate::wire::ws;
+use crate::work;
 
 impl Hall {
     /// Counts a connection as one of its address, until it ends. It may begin: that was asked.
@@ -62,6 +63,22 @@ impl Hall {
     fn is_another(&mut self, id: ConnId, peer: Peer) -> bool {
         let own = self.session(id).peer();
         own != peer && own.quota_key() != peer.quota_key()
+    }
+
+    /// Adds to the debt of a connection's peer what was spent and caused since `owed` was read.
+    pub(super) fn settle(&mut self, links: &mut Links, id: ConnId, owed: u64) {
+        let work = work::owed().wrapping_sub(owed);
+        let peer = self.session(id).peer();
+        let is_heavy = self.quotas.owe(peer, work, links.now().as_millis());
+        links.set_heavy(id, is_heavy);
+        self.hub.set_urgent(true);
+    }
+
+    /// Whether a connection's peer owes so much work that the connection waits for all others. One that was
+    /// told that there is no room has no session.
+    pub(super) fn owes_much(&self, links: &Links, id: ConnId) -> bool {
+        let session = self.sessions.get(id.slot()).filter(|_| links.is_open(id));
+        session.is_some_and(|session| self.quotas.is_heavy(session.peer(), links.now().as_millis()))
     }
 
     /// Counts something that the caller does.

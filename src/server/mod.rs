@@ -82,12 +82,13 @@ pub use crate::account::Image as Shared;
 pub use crate::hub::ChannelInfo;
 use crate::limits::{
     DEFLATE_BYTES_PER_TURN_MAX, FAN_OUT_SPENT_MAX, HEAD_MS, HIGH_WATER_BYTES, INFLATED_BYTES_PER_TURN_MAX,
-    SPENT_PER_LINK_MAX,
+    ITEM_COST, SPENT_PER_LINK_MAX, TIMERS_WORK_MAX,
 };
 use crate::reactor::{ConnId, Handler, Links, Why};
 use crate::wire::http::Head;
 use crate::wire::proxy::Source;
 pub use crate::wire::response::Response;
+use crate::work;
 
 /// What reads the words of peers and counts their doings, for the machines of `tests/fuzzed`: nothing that an
 /// application needs, and no promise.
@@ -186,12 +187,14 @@ impl Server {
     fn feed(&mut self, links: &mut Links, id: ConnId, bytes: &[u8]) {
         let mut input = bytes;
         let begun = self.hall.inflater.counts().plain;
-        let enough = links.spent() + SPENT_PER_LINK_MAX;
+        let enough = work::spent() + SPENT_PER_LINK_MAX;
         while !input.is_empty() && links.is_open(id) {
             // What was compressed costs what it has become, and a few bytes may ask for much: the others come
             // first then.
             let is_inflated = self.hall.inflater.counts().plain - begun >= INFLATED_BYTES_PER_TURN_MAX;
-            if is_inflated || links.spent() >= enough {
+            // (Built with `encke_broken="work"` its share has no end, and the simulation must notice.)
+            let is_spent = work::spent() >= enough && !cfg!(encke_broken = "work");
+            if is_inflated || is_spent {
                 self.hall.session(id).stash(input);
                 links.pause(id);
                 links.yield_turn(id);
@@ -225,7 +228,7 @@ impl Server {
                 }
             }
         }
-        links.spend(self.hall.inflater.counts().plain - begun);
+        work::spend(self.hall.inflater.counts().plain - begun);
     }
 
     /// A proxy has said whose connection this is.
@@ -254,9 +257,14 @@ impl Server {
         }
     }
 
-    /// Tells the application of the clients that are gone. It may send away more of them.
+    /// Tells the application of the clients that are gone, those that the turn has time for. It may send away
+    /// more of them.
     fn tell_departures(&mut self, links: &mut Links) {
-        while let Some(client) = self.hall.departed.pop_front() {
+        let enough = work::spent() + TIMERS_WORK_MAX;
+        while work::spent() < enough
+            && let Some(client) = self.hall.departed.pop_front()
+        {
+            work::spend(ITEM_COST);
             self.app.on_close(&mut Ctx { hall: &mut self.hall, links }, client);
         }
     }
@@ -275,7 +283,10 @@ impl Handler for Server {
     }
 
     fn on_read(&mut self, links: &mut Links, id: ConnId, bytes: &[u8]) {
+        let owed = work::owed();
+        self.hall.hub.set_urgent(!links.is_heavy(id));
         self.feed(links, id, bytes);
+        self.hall.settle(links, id, owed);
         self.relieve(links);
         self.hall.check_memory(links, id);
         self.hall.want_sweep(links);
@@ -297,6 +308,8 @@ impl Handler for Server {
     }
 
     fn on_drain(&mut self, links: &mut Links, id: ConnId) {
+        let owed = work::owed();
+        self.hall.hub.set_urgent(!links.is_heavy(id));
         if self.hall.session(id).is_held() {
             self.hall.answer_poll(links, id);
         }
@@ -309,6 +322,7 @@ impl Handler for Server {
             links.resume(id);
             self.feed(links, id, &bytes);
         }
+        self.hall.settle(links, id, owed);
         if let Some(client) = self.hall.client_of(id) {
             // Who is behind may need images that nobody else does.
             self.relieve(links);
@@ -364,11 +378,11 @@ impl Handler for Server {
         self.relieve(links);
         // What was made for some goes out before more is made for others.
         let enough = memory::made() + self.hall.step();
-        let spent = links.spent() + FAN_OUT_SPENT_MAX;
+        let spent = work::spent() + FAN_OUT_SPENT_MAX;
         for _ in 0..budget {
             let Some(due) = self.hall.hub.next_due() else { break };
             self.hall.serve(links, due);
-            if memory::made() > enough || links.spent() >= spent {
+            if memory::made() > enough || work::spent() >= spent {
                 break;
             }
         }
@@ -384,6 +398,10 @@ impl Handler for Server {
         }
         // What the application holds may have changed without a word from anybody.
         self.relieve(links);
+    }
+
+    fn is_heavy(&mut self, links: &Links, id: ConnId) -> bool {
+        self.hall.owes_much(links, id)
     }
 
     fn on_stop(&mut self, links: &mut Links) {

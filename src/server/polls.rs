@@ -24,6 +24,7 @@ use crate::limits::{BODY_COPIED_BYTES_MAX, POLL_BYTES_MAX};
 use crate::reactor::{ConnId, Links};
 use crate::wire::response::Response;
 use crate::wire::{poll, script};
+use crate::work;
 
 /// A poll that is owed its answer.
 #[derive(Debug)]
@@ -138,7 +139,7 @@ impl Hall {
         let Some(held) = self.release(links, id) else { unreachable!("a plain poll is held") };
         let answer = self.runs.take_answer(run).unwrap_or_else(|| {
             let answer = self.make_answer(due.reader, due.channel, run, &held);
-            links.spend(answer.after_sid.len() as u64);
+            work::spend(answer.after_sid.len() as u64);
             answer
         });
         answer.send(links, id, &held.sid);

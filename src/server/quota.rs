@@ -14,6 +14,9 @@
 //! nothing has to be swept: an address that has been silent for long is one with full buckets. Whoever makes
 //! up addresses (a /64 of IPv6 counts as one) can't choose the set, and pushes out those who did least first.
 //!
+//! Beside the buckets stands a *debt*: the work that an address has asked for, which is forgiven at a steady
+//! rate. An address that owes much is refused nothing; its connections wait for those of all others.
+//!
 //! Programs on this machine and trusted proxies are not counted, and neither is who shows the publish key:
 //! a load test and a back end's burst are no attack.
 
@@ -23,8 +26,9 @@ use super::peer::{Network, Peer};
 use super::refusal::Refusal;
 use crate::account::ALLOCATION_BYTES;
 use crate::limits::{
-    ADDRESSES_MAX, CHANNELS_RATE, CLIENTS_RATE, COMMANDS_RATE, CONNECTIONS_RATE, FAILURES_RATE, FRAMES_RATE,
-    PER_ADDRESS_MIN, PER_ADDRESS_SHARE, PUBLISHES_RATE, REQUESTS_RATE, Rate, STRICT_SHARE,
+    ADDRESSES_MAX, CHANNELS_RATE, CLIENTS_RATE, COMMANDS_RATE, CONNECTIONS_RATE, DEBT_KEPT_MAX, DEBT_MAX,
+    FAILURES_RATE, FORGIVEN_PER_MS, FRAMES_RATE, PER_ADDRESS_MIN, PER_ADDRESS_SHARE, PUBLISHES_RATE,
+    REQUESTS_RATE, Rate, STRICT_SHARE,
 };
 
 /// Addresses in one set: as many as a look-up compares.
@@ -135,9 +139,18 @@ struct Entry {
     key: u64,
     open: u32,
     buckets: [Bucket; KINDS],
+    /// Work that it has asked for and was not forgiven, at a time in milliseconds.
+    debt: u32,
+    debt_at: u32,
 }
 
 impl Entry {
+    /// What is left of its debt.
+    fn debt(&self, now_ms: u64) -> u32 {
+        let passed = u64::from((now_ms as u32).wrapping_sub(self.debt_at));
+        u64::from(self.debt).saturating_sub(passed.saturating_mul(FORGIVEN_PER_MS)) as u32
+    }
+
     /// How much of its buckets is spent, the worst of them counting: the least spent is the first to go.
     fn spent(&self, now_ms: u64) -> u32 {
         let now = (now_ms * TICKS_PER_MS) as u32;
@@ -328,6 +341,30 @@ impl Quotas {
             }
             None => &mut self.others,
         }
+    }
+
+    /// Adds work that a peer has asked for to its debt. Whether its connections wait for those of others from
+    /// now on.
+    pub fn owe(&mut self, peer: Peer, work: u64, now_ms: u64) -> bool {
+        if !self.counts(peer) {
+            return false;
+        }
+        let entry = self.entry(peer.quota_key(), now_ms);
+        let debt = u64::from(entry.debt(now_ms)).saturating_add(work);
+        entry.debt = debt.min(DEBT_KEPT_MAX) as u32;
+        entry.debt_at = now_ms as u32;
+        debt > DEBT_MAX
+    }
+
+    /// Whether a peer owes so much work that its connections wait for those of others.
+    pub fn is_heavy(&self, peer: Peer, now_ms: u64) -> bool {
+        if !self.counts(peer) {
+            return false;
+        }
+        let key = peer.quota_key();
+        let mut entries = self.sets[self.set_of(key)].iter().flat_map(|set| set.iter());
+        let entry = entries.find(|entry| entry.key == key).unwrap_or(&self.others);
+        u64::from(entry.debt(now_ms)) > DEBT_MAX
     }
 
     /// Counts frames of a connection.

@@ -21,6 +21,7 @@ use crate::wire::deflate::Window;
 use crate::wire::extensions::Deflate;
 use crate::wire::response::Response;
 use crate::wire::{handshake, message, ndjson, script, sse};
+use crate::work;
 
 impl Server {
     /// A request to read. An error is answered by the caller, and leaves nobody behind that it made.
@@ -131,7 +132,7 @@ impl Server {
         params: &Params<'_>,
         request: &Request<'_>,
     ) -> Result<Entered, Refusal> {
-        links.spend(EVENT_COST * params.channels.len() as u64);
+        work::spend(EVENT_COST * params.channels.len() as u64);
         let returning = params.sid.and_then(|sid| Some((self.hall.clients.find(&sid)?, sid)));
         if let Some((client, sid)) = returning {
             self.app.on_return(&mut Ctx { hall: &mut self.hall, links }, client, request)?;

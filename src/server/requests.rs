@@ -21,11 +21,12 @@ use super::refusal::Refusal;
 use super::routes::Route;
 use super::session::Stage;
 use super::transport::Transport;
-use crate::limits::BODY_MS;
+use crate::limits::{BODY_MS, REQUEST_COST};
 use crate::reactor::{ConnId, Links};
 use crate::wire::body::Decoder;
 use crate::wire::http::{Framing, Head, Offence, Scanned, Version};
 use crate::wire::response::{CONTINUE, Response};
+use crate::work;
 
 impl Server {
     /// A request head is whole. What can be refused by it alone is refused before the body is asked for.
@@ -76,6 +77,7 @@ impl Server {
 
     /// A request is whole.
     pub(super) fn on_request(&mut self, links: &mut Links, id: ConnId, head: &Head<'_>, body: &[u8]) {
+        work::spend(REQUEST_COST);
         let verdict = origin::judge(head, &self.hall.config.origins);
         let reply = reply_to(head, &verdict);
         let request = self.request(id, head, body);

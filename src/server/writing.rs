@@ -24,6 +24,7 @@ use crate::reactor::Links;
 use crate::wire::json;
 use crate::wire::response::Response;
 use crate::wire::target::Target;
+use crate::work;
 
 impl Server {
     /// `POST /send`: one command or an array of them, for the client that `sid` names.
@@ -71,7 +72,7 @@ impl Server {
 
     /// Carries out one command and says how it went. It never fails: what is wrong is in the reply.
     pub(super) fn command(&mut self, links: &mut Links, client: ClientId, text: &str) -> Object {
-        links.spend(PARSED_BYTE_COST * text.len() as u64);
+        work::spend(PARSED_BYTE_COST * text.len() as u64);
         let command = Command::parse(text);
         let is_login = command.as_ref().is_ok_and(|command| command.op() == "login");
         let admitted = self.admit_command(links, client, is_login);

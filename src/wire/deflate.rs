@@ -22,7 +22,9 @@ use super::ws::{FrameHeader, HEADER_BYTES_MAX, Offence, Opcode};
 use crate::account::Image;
 use crate::limits::{
     DEFLATE_BYTES_MIN, DEFLATE_GAIN, DEFLATE_KEPT_BYTES_MAX, DEFLATE_LEVEL, DEFLATE_STREAMS_MAX,
+    DEFLATED_BYTE_COST,
 };
+use crate::work;
 
 /// What a flush to a byte boundary ends with: the lengths of an empty stored block. RFC 7692, section 7.2.1.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
@@ -169,6 +171,7 @@ impl Deflater {
             return None;
         }
         self.granted = self.granted.map(|octets| octets.saturating_sub(payload.len() as u64));
+        work::spend(DEFLATED_BYTE_COST * payload.len() as u64);
         // More than this is no gain, and then it may as well not fit.
         let room = payload.len() - payload.len() / DEFLATE_GAIN + TAIL.len();
         let mut scratch = std::mem::take(&mut self.scratch);

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use encke::chat::Chat;
-use encke::limits::{BODY_MS, HEAD_MS};
+use encke::limits::{
+    BODY_MS, HEAD_MS, READ_BYTES_PER_TURN_MAX, SPENT_PER_LINK_MAX, TIMERS_WORK_MAX, WRITE_BYTES_PER_TURN_MAX,
+};
 use encke::reactor::Reactor;
 use encke::server::inner::Pressure;
 use encke::server::{Config, Limits, Server};
@@ -26,6 +28,9 @@ const LATE_MS: u64 = 200;
 
 /// Bytes by which a turn may be beyond the memory budget: what a few connections can send in it, and the answers.
 const MEMORY_SLACK: usize = 512 * 1024;
+
+/// Work of the longest act of these clients, whose messages are short.
+const LONGEST_ACT: u64 = 512 * 1024;
 
 /// From where a subscribe on a stream that reads already begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -293,10 +298,21 @@ impl Scene {
         let alarm = self.now() + wait_ms;
         self.world().alarm_ms = alarm;
         self.reactor.turn(&mut self.server).expect("the simulated poll does not fail");
+        self.check_work();
         self.reactor.links().audit();
         let apps = self.server.audit(self.reactor.links());
         assert!(apps == 0 || self.has_pictures, "{apps} bytes of images are held by nobody");
         self.check_pressure();
+    }
+
+    /// No turn does more than its budget of work, and none does more for one connection than that one's share.
+    fn check_work(&self) {
+        let stats = self.reactor.links().stats();
+        let (turn, link) = (stats.turn_work_max, stats.link_work_max);
+        let most = TIMERS_WORK_MAX + READ_BYTES_PER_TURN_MAX + WRITE_BYTES_PER_TURN_MAX + 3 * LONGEST_ACT;
+        assert!(turn <= most, "a turn did {turn} of work, and {most} is its budget");
+        let share = SPENT_PER_LINK_MAX + LONGEST_ACT;
+        assert!(link <= share, "a turn did {link} of work for one connection, and {share} is its share");
     }
 
     /// What is held stays near the budget, and nobody is ended for it while there is history to give up beyond

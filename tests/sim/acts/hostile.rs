@@ -4,9 +4,10 @@ use encke::limits::{HEAD_MS, LINGER_MS};
 use serde_json::json;
 
 use super::IDLE_MS;
+use super::commands::send;
 use super::publishing::{draft, post};
 use super::readers::socket;
-use crate::scene::{Ask, Scene};
+use crate::scene::{Ask, Command, Scene};
 use crate::sim::client::Use;
 use crate::sim::kernel::Buffers;
 use crate::sim::model::Author;
@@ -112,6 +113,15 @@ pub(super) fn mob(scene: &mut Scene) {
             [garbage, garbage_on_socket, dribble, pipeline, flood_of_pings, super::readers::read_slowly];
         let doing = *scene.rng.pick(&doings);
         doing(scene);
+    }
+}
+
+/// Commands at once that cost far more than their bytes: a connection's share of a turn is for both.
+pub(super) fn greed(scene: &mut Scene) {
+    let Some(place) = socket(scene) else { return };
+    let pad = "x".repeat(1_000);
+    for _ in 0..scene.rng.range(20, 62) {
+        send(scene, place, Command::Any, json!({"op": "ping", "pad": pad}));
     }
 }
 

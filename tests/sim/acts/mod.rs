@@ -57,6 +57,7 @@ const ACTS: &[(Act, u32)] = &[
     (hostile::pipeline, 8),
     (hostile::burst, 3),
     (hostile::crowd, 2),
+    (hostile::greed, 6),
     (hostile::mob, 4),
     (weather::seconds_pass, 4),
     (weather::minutes_pass, 1),
