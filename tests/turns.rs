@@ -259,6 +259,54 @@ fn so_much_work_is_done_for_one() {
     assert_eq!(turn(&mut stage, &peers).read, [READ_BUFFER_BYTES, 0]);
 }
 
+/// A connection whose peer owes much work is read from behind all others, though it asked first, and not at all
+/// in a turn whose budget the others spend; one such connection comes in each turn all the same.
+#[test]
+fn heavy_connections_are_read_from_behind_all_others() {
+    let mut stage = Stage::new(|_, _, bytes| {
+        if bytes == b"long" {
+            work::spend(READ_BYTES_PER_TURN_MAX);
+        }
+    });
+    let peers = open(&mut stage, 6);
+    let ids: Vec<ConnId> = stage.handler.seen.iter().map(|(id, _)| *id).collect();
+    stage.handler.heavy = ids[..3].to_vec();
+    for peer in &peers[..3] {
+        stage.write(*peer, b"h");
+    }
+    stage.write(peers[3], b"long");
+    stage.write(peers[4], b"ping");
+    // peers[3] spends the budget: peers[4] and two of the heavy connections wait.
+    assert_eq!(turn(&mut stage, &peers).read, [1, 0, 0, 4, 0, 0]);
+    assert_eq!(turn(&mut stage, &peers).read, [0, 1, 1, 0, 4, 0]);
+    // No debt, no waiting.
+    stage.handler.heavy.clear();
+    stage.write(peers[0], b"h");
+    stage.write(peers[3], b"long");
+    assert_eq!(turn(&mut stage, &peers).read, [1, 0, 0, 4, 0, 0]);
+}
+
+/// A heavy connection is written to behind all others, and one of them in each turn whatever is left.
+#[test]
+fn heavy_connections_are_written_to_behind_all_others() {
+    const SHARE: usize = WRITE_BYTES_PER_LINK_MAX;
+    const MOST: usize = WRITE_BYTES_PER_TURN_MAX as usize / SHARE;
+    let mut stage = broadcast(vec![Shared::from(vec![b'x'; SHARE])]);
+    let peers = open(&mut stage, MOST + 3);
+    let ids: Vec<ConnId> = stage.handler.seen.iter().map(|(id, _)| *id).collect();
+    stage.handler.heavy = ids[..3].to_vec();
+    // Whether a connection is heavy is looked at when it is read from.
+    peers[..3].iter().for_each(|peer| stage.write(*peer, b"go"));
+    stage.settle();
+    peers.iter().for_each(|&peer| drop(stage.read(peer)));
+    stage.write(peers[3], b"go");
+    let written = turn(&mut stage, &peers).written;
+    assert_eq!(written[..3].iter().filter(|&&bytes| bytes > 0).count(), LATE_FLUSHES_MIN, "{written:?}");
+    assert_eq!(written[3..], vec![SHARE; MOST][..]);
+    let rest = turn(&mut stage, &peers).written;
+    assert_eq!(rest[..3].iter().sum::<usize>(), (3 - LATE_FLUSHES_MIN) * SHARE);
+}
+
 /// History that one connection asks for again and again, compressed as it would be if there were no bound.
 #[test]
 fn so_many_bytes_are_compressed() {

@@ -39,9 +39,7 @@ pub const FORGIVEN_PER_MS: u64 = 50 * 1024;
 /// Connections of heavy addresses that are written to in a turn, whatever the others have left of its budget.
 pub const LATE_FLUSHES_MIN: usize = 1;
 
-/// Writes to one connection before it waits for all others of the turn: 32 small events, or as many bytes as
-/// are
-/// written to one connection.
+/// Writes to one connection before it waits for all others of the turn.
 pub const WRITES_AT_ONCE_MAX: usize = 1;
 
 /// Writes to one connection that has waited for the others.

@@ -45,8 +45,8 @@ impl Links {
         Some(id)
     }
 
-    /// The next link to flush. It counts as queued until [`Links::flushed`] or [`Links::defer_flush`], so that
-    /// what its own handler sends meanwhile does not queue it a second time, past its share of the turn.
+    /// The next link to flush. The link counts as queued until [`Links::flushed`] or [`Links::defer_flush`]:
+    /// what its own handler sends meanwhile must not queue it a second time, past its share of the turn.
     pub(super) fn next_dirty(&mut self) -> Option<ConnId> {
         self.dirty.pop_front()
     }

@@ -5,8 +5,9 @@
 pub struct Stats {
     /// Turns of the loop.
     pub turns: u64,
-    /// The most work that one turn has done, and that one connection was read from for in a turn: see `work`.
+    /// The most work that one turn has done, in the unit of `limits::work`.
     pub turn_work_max: u64,
+    /// The most work that one turn has done about what it read from one connection.
     pub link_work_max: u64,
     /// Connections accepted, those refused for want of room included.
     pub accepted: u64,

@@ -463,6 +463,24 @@ mod tests {
     }
 
     #[test]
+    fn an_address_owes_its_work_and_is_forgiven_with_time() {
+        let mut quotas = fresh(Limits::Normal);
+        let (one, other) = (peer([192, 0, 2, 1]), peer([192, 0, 2, 2]));
+        assert!(!quotas.owe(one, DEBT_MAX, 0) && !quotas.is_heavy(one, 0));
+        assert!(quotas.owe(one, 1, 0) && quotas.is_heavy(one, 0));
+        assert!(!quotas.is_heavy(other, 0), "another address");
+        assert!(!quotas.is_heavy(one, 1), "a millisecond forgives more than it owes beyond the bound");
+        // Beyond the bound no more is added: its end can be told.
+        assert!(quotas.owe(one, u64::MAX, 1));
+        let free_ms = 1 + (DEBT_KEPT_MAX - DEBT_MAX).div_ceil(FORGIVEN_PER_MS);
+        assert!(quotas.is_heavy(one, free_ms - 1) && !quotas.is_heavy(one, free_ms));
+        assert!(
+            !quotas.owe(peer([127, 0, 0, 1]), u64::MAX, 0),
+            "this machine's own programs are not counted"
+        );
+    }
+
+    #[test]
     fn connections_of_an_address_are_counted_until_they_end() {
         let mut quotas = fresh(Limits::Normal);
         let (one, neighbour) = (peer([192, 0, 2, 1]), peer([192, 0, 2, 2]));

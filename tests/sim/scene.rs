@@ -514,7 +514,11 @@ impl Scene {
             }
             None => {}
         }
-        query.extend(self.model.readers[reader].sid.as_ref().map(|sid| format!("sid={sid}")));
+        match &self.model.readers[reader].sid {
+            Some(sid) => query.push(format!("sid={sid}")),
+            None if state.channels().is_empty() => query.push("sid=".to_owned()),
+            None => {}
+        }
         self.model.readers[reader].asked_for_last = asks_for_last;
         if transport.is_poll() {
             query.push(format!("wait={}", self.rng.pick(&[0, 1, 5, 20])));

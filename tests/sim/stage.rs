@@ -40,6 +40,8 @@ pub(crate) struct Witness {
     pub(crate) on_drain: fn(&mut Links, ConnId),
     /// Who is to be told the news, and how many were at a time.
     pub(crate) due: VecDeque<ConnId>,
+    /// Whose peers owe so much work that they wait for all others.
+    pub(crate) heavy: Vec<ConnId>,
     pub(crate) batches: Vec<usize>,
 }
 
@@ -75,6 +77,10 @@ impl Handler for Witness {
     fn on_drain(&mut self, links: &mut Links, id: ConnId) {
         self.of(id).drained += 1;
         (self.on_drain)(links, id);
+    }
+
+    fn is_heavy(&mut self, _: &Links, id: ConnId) -> bool {
+        self.heavy.contains(&id)
     }
 
     fn on_deadline(&mut self, links: &mut Links, id: ConnId) {
@@ -131,6 +137,7 @@ impl Stage {
             on_eof: |links, id| links.close(id),
             on_drain: |_, _| {},
             due: VecDeque::new(),
+            heavy: Vec::new(),
             batches: Vec::new(),
         })
     }

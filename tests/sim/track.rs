@@ -38,6 +38,8 @@ pub(super) struct Track {
     joining: bool,
     /// No more is asked for. What comes before the server knows is let pass.
     leaving: bool,
+    /// A subscribe may still be under way that nobody waits for: what comes of it is let pass, however late.
+    unsure: bool,
     /// It is not read now, and will be gone on with from its position: an inbox whose owner is not logged in.
     paused: bool,
     /// The server's old life has ended and this channel's gap was not told yet on this connection.
@@ -163,8 +165,8 @@ impl Reader {
             if track.paused && track.joining {
                 // Whether the subscribe is still under way nobody can say: what comes of it is let pass.
                 self.forget(&channel);
-                self.tracks.insert(channel, Track { leaving: true, ..Track::default() });
-            } else if track.paused {
+                self.tracks.insert(channel, Track { leaving: true, unsure: true, ..Track::default() });
+            } else if track.paused || track.unsure {
                 continue;
             } else if track.leaving || self.cursor.is_none() {
                 let leaving = track.leaving;

@@ -49,6 +49,11 @@ impl<A: App> Witness<A> {
 }
 
 impl<A: App> App for Witness<A> {
+    /// What is not looked at here is the application's own to answer: what it holds, what it can miss.
+    fn base(&mut self) -> Option<&mut dyn App> {
+        Some(&mut self.inner)
+    }
+
     fn on_start(&mut self, ctx: &mut Ctx<'_>) {
         self.within(None, |app| app.on_start(ctx));
     }
