@@ -61,6 +61,8 @@ pub mod reactor;
 
 pub mod wire;
 
+pub mod journal;
+
 pub mod hub;
 
 pub mod server;

@@ -5,10 +5,12 @@
 
 mod chat;
 mod connection;
+mod journal;
 mod work;
 
 pub use self::chat::*;
 pub use self::connection::*;
+pub use self::journal::*;
 pub use self::work::*;
 
 /// Bytes of a method. The longest one registered, UPDATEREDIRECTREF, has 17.

@@ -1,0 +1,202 @@
+//! The cellar: where the one ordered log lives. What may be kept, in which order, and what became of it.
+//!
+//! It knows no transport, no client, no channel table and no hub. It gives numbers to batches of entries and
+//! says when they are committed; whoever joined it applies them then, in the order of the log, and not
+//! before. In memory that is at once; on a disk it is when the policy says so.
+//!
+//! ```text
+//!    propose ─▶ batch ─▶ journal ─▶ settled ─▶ apply ─▶ rings, records, presence
+//!               checks               number,             never fails
+//!               here                 or why not
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `entry` | an entry and a batch of them; their bytes |
+//! | `memory` | numbers at once, keeps nothing |
+//! | `segment` | the format of a segment: header, records, trailer |
+//! | `bytes` | numbers and texts as bytes |
+
+mod bytes;
+mod entry;
+mod memory;
+pub mod segment;
+
+use std::fmt;
+
+pub use self::entry::{Batch, Data, Digest, Entry, Expect, Link, Offence, Presence, Target};
+pub use self::memory::Memory;
+
+/// A name for a proposal that is answered later: whoever proposed finds by it what waits for the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// The seam beneath the hub. It is driven by the reactor's turn; a thread behind it wakes the loop.
+pub trait Journal {
+    /// The epoch of the log; `None` as long as it is not known.
+    fn epoch(&self) -> Option<u32>;
+
+    /// The newest number that was told as committed.
+    fn head(&self) -> u64;
+
+    /// Proposes a batch. A refused one is not in the log and never will be.
+    fn propose(&mut self, batch: Batch, ticket: Option<Ticket>) -> Proposed;
+
+    /// Withdraws a proposal that was not taken up yet, and says whether it was one: then it is not in the log
+    /// and never will be, and nothing more is said of it. Of others it can't be known before they settle.
+    fn withdraw(&mut self, ticket: Ticket) -> bool;
+
+    /// Appends what has settled since, in the order of the log. Called once a turn, before the fan-out.
+    fn settled(&mut self, out: &mut Vec<Settled>);
+
+    /// Asks for messages that are no longer in memory. The answer comes with [`Journal::pages`].
+    ///
+    /// # Errors
+    /// Nothing is kept here, or too many reads are under way.
+    fn read(&mut self, read: Read, ticket: Ticket) -> Result<(), Refusal>;
+
+    /// Appends the pages that were read since.
+    fn pages(&mut self, out: &mut Vec<Page>);
+
+    /// How it is.
+    fn health(&self) -> Health;
+
+    /// Takes no more proposals: those that are under way settle, and `is_idle` becomes true.
+    fn close(&mut self);
+
+    /// Whether nothing is under way.
+    fn is_idle(&self) -> bool;
+}
+
+/// What became of a proposal at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proposed {
+    /// It is committed; its first entry has this number.
+    Now(u64),
+    /// It settles later.
+    Later,
+    /// It is not in the log, and why.
+    Refused(Refusal),
+}
+
+/// What became of a proposal later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// What was proposed.
+    pub batch: Batch,
+    /// With which ticket.
+    pub ticket: Option<Ticket>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Milliseconds since 1970 when it was written; messages tell it.
+    pub wall: u64,
+    /// The log's clock then; ages are counted by it.
+    pub clock: u64,
+}
+
+/// The end of a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is in the log from this number on, and is to be applied.
+    Committed(u64),
+    /// An earlier message has its key: the number of that one. Nothing was written.
+    Repeated(u64),
+    /// It is not in the log.
+    Refused(Refusal),
+    /// Nobody can know whether it will be found in the log at the next start. It is not to be applied.
+    Unknown,
+}
+
+/// Why a proposal, or a read, was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Too much waits for the disk; it may be tried again after so many milliseconds.
+    Busy(u64),
+    /// The disk is full.
+    StorageFull,
+    /// The disk failed: nothing is written any more.
+    ReadOnly,
+    /// A record is not what the entry expects: the number it was last set by, 0 if there is none.
+    Conflict(u64),
+    /// There are as many records as there may be, or they have as many bytes.
+    TooManyRecords,
+    /// The journal is closed, or its thread is gone.
+    Closed,
+    /// This journal keeps nothing that could be read.
+    NotKept,
+}
+
+/// How a journal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It takes what is proposed.
+    Good,
+    /// The disk is full: it takes deletions, and recovers by itself.
+    Full,
+    /// A sync failed, or the disk did worse: nothing is taken any more, reading goes on.
+    ReadOnly,
+    /// Its thread is gone.
+    Dead,
+}
+
+/// Which messages of a channel are asked for: those above `after` and below `before`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// The channel.
+    pub channel: Box<str>,
+    /// Messages with numbers above this one.
+    pub after: u64,
+    /// Messages with numbers below this one.
+    pub before: u64,
+    /// The newest of these, for a page of history; else the oldest, for a reader that is behind.
+    pub newest: bool,
+    /// How many at most; `HISTORY_PAGE_MAX` in any case.
+    pub limit: usize,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Of which read.
+    pub ticket: Ticket,
+    /// The messages, oldest first. Those that were taken back have their other data.
+    pub messages: Vec<Found>,
+    /// There are more in the direction of the read.
+    pub more: bool,
+    /// The disk keeps nothing of the channel up to this number but what waits in an inbox: a reader that
+    /// asked from below it may miss something.
+    pub floor: u64,
+    /// A file could not be read: the page may lack something.
+    pub failed: bool,
+}
+
+/// One message on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its number.
+    pub seq: u64,
+    /// The number of its batch's first entry.
+    pub first: u64,
+    /// Milliseconds since 1970 when it was written.
+    pub wall: u64,
+    /// The log's clock then.
+    pub clock: u64,
+    /// Its bytes: [`Entry::parse`] reads them.
+    pub entry: Box<[u8]>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::Busy(_) => "too much waits for the disk",
+            Refusal::StorageFull => "the disk is full",
+            Refusal::ReadOnly => "the disk failed; nothing is written any more",
+            Refusal::Conflict(_) => "the record is not what was expected",
+            Refusal::TooManyRecords => "there is no room for another record",
+            Refusal::Closed => "the journal is closed",
+            Refusal::NotKept => "nothing is kept on disk",
+        })
+    }
+}
+
+impl std::error::Error for Refusal {}
