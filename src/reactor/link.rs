@@ -454,6 +454,8 @@ impl Links {
             assert!(!waits || link.in_dirty || !link.writable, "link {slot} is dirty and forgotten");
             let waited_for = link.is_heard() && link.readable;
             assert!(!waited_for || link.in_run, "link {slot} is readable and forgotten");
+            let is_queued = link.in_run || link.in_dirty || link.in_yielded;
+            assert!(!is_queued || !self.is_idle(), "link {slot} is queued, and the loop would sleep over it");
         }
     }
 }

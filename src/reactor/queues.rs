@@ -58,9 +58,10 @@ impl Links {
         }
     }
 
-    /// Whether no link is queued for anything.
+    /// Whether no link is queued for anything, this turn or the next: else the loop must not sleep.
     pub(super) fn is_idle(&self) -> bool {
-        self.late_dirty.is_empty() && self.queues().iter().all(|queue| queue.is_empty())
+        let is_written = self.late_dirty.is_empty() && self.deferred.is_empty();
+        is_written && self.queues().iter().all(|queue| queue.is_empty())
     }
 
     pub(super) fn queues(&self) -> [&VecDeque<ConnId>; 4] {
