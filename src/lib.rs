@@ -57,6 +57,8 @@ pub mod account;
 
 pub mod work;
 
+pub mod defect;
+
 pub mod reactor;
 
 pub mod wire;

@@ -15,6 +15,7 @@ use super::keys::{Digest, Once};
 use super::message::{Data, Message, Stamp};
 use super::ring::Ring;
 use super::{Bounds, Hub, Refusal, number};
+use crate::defect::Defect;
 use crate::limits::{DELIVERY_COST, EVENT_COST};
 use crate::work;
 
@@ -68,8 +69,7 @@ impl Hub {
 
     fn remembered(&self, name: &str, digest: Digest) -> Option<u64> {
         let kept = self.slot_of(name).and_then(|id| self.channels[id].ring.keyed(digest));
-        // (Built with `encke_broken="key"` no key is remembered, and the simulation must notice.)
-        kept.or_else(|| self.keys.remembered(digest)).filter(|_| !cfg!(encke_broken = "key"))
+        kept.or_else(|| self.keys.remembered(digest)).filter(|_| !Defect::Key.is_on())
     }
 
     fn publish_as(

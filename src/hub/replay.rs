@@ -30,6 +30,7 @@ use super::channel::Channel;
 use super::message::Message;
 use super::reader::Subscription;
 use super::{ChannelId, Hub, ReaderId};
+use crate::defect::Defect;
 use crate::limits::ITEM_COST;
 use crate::work;
 
@@ -172,8 +173,7 @@ fn take_merged(
 fn take_gap(subscription: &mut Subscription, seq: u64, out: &mut Vec<Item>) -> usize {
     let channel = ChannelId(subscription.channel);
     subscription.position = seq;
-    // (Built with `encke_broken="gap"` nobody is told, and the simulation must notice.)
-    if !cfg!(encke_broken = "gap") {
+    if !Defect::Gap.is_on() {
         out.push(Item::Gap { channel, seq });
     }
     GAP_BYTES

@@ -48,6 +48,7 @@ pub use self::outbox::Chunk;
 pub use self::time::Instant;
 pub use self::timer::TIMER_KEY_MAX;
 use self::timer::{Packed, Timer};
+use crate::defect::Defect;
 use crate::limits::{
     ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, DRAIN_MS, ITEM_COST, LINGER_AT_STOP_MS, LINGER_BYTES_MAX,
     LINGER_MS, LINKS_READ_PER_TURN_MAX, READ_BUFFER_BYTES, READ_BYTES_PER_TURN_MAX, READS_PER_LINK_MAX,
@@ -313,8 +314,7 @@ impl<I: Io> Reactor<I> {
         self.read_link(handler, id);
         self.links.stats.link_work_max = self.links.stats.link_work_max.max(work::spent() - spent);
         // What a link's own budget stopped goes to the end of the queue, behind everyone else.
-        // (Built with `encke_broken="loop"` it is forgotten instead, and the simulation must notice.)
-        if !cfg!(encke_broken = "loop") {
+        if !Defect::Loop.is_on() {
             self.links.want_read(id);
         }
     }

@@ -10,6 +10,7 @@ use std::io::IoSlice;
 
 pub use crate::account::Chunk;
 use crate::account::{self, ALLOCATION_BYTES, Image, Part};
+use crate::defect::Defect;
 
 /// Chunks in the order in which they go out.
 #[derive(Debug, Default)]
@@ -61,8 +62,7 @@ impl Outbox {
                 return;
             }
             self.front -= len;
-            // (Built with `encke_broken="account"` that is forgotten, and the simulation must notice.)
-            if !cfg!(encke_broken = "account") {
+            if !Defect::Account.is_on() {
                 account::release(Part::Outboxes, chunk.held());
             }
             self.first = self.next_of_rest();

@@ -23,6 +23,7 @@ use super::polls::Answer;
 use super::session::Stage;
 use super::transport::Transport;
 use crate::account::Image;
+use crate::defect::Defect;
 use crate::hub::{ChannelId, Due, Item};
 use crate::limits::{HIGH_WATER_BYTES, STALL_MS, TAKEN_COST};
 use crate::reactor::{ConnId, Links, Why};
@@ -82,9 +83,7 @@ impl Runs {
 
     fn find(&self, channel: ChannelId, (from, to): (u64, u64), transport: Transport) -> Option<Image> {
         let same = |run: &&Run| {
-            // (Built with `encke_broken="order"` where a run begins is no matter, and the simulation must
-            // notice.)
-            let is_here = run.from == from || cfg!(encke_broken = "order");
+            let is_here = run.from == from || Defect::Order.is_on();
             run.channel == channel && is_here && run.to == to && run.transport == transport
         };
         // Readers come in slices of their channel, so it is among the newest, or made again.

@@ -27,6 +27,7 @@ use super::session::Session;
 use super::timer::Timer;
 use super::transport::Transport;
 use crate::account::{self, Image, Part};
+use crate::defect::Defect;
 use crate::hub::{self, Bounds, Data, Hub, Item, NO_EPOCH, ReaderId, Start};
 use crate::limits::{
     CLIENT_COST, CLIENTS_PER_CONNECTION, EVENT_COST, HEAD_MS, HIGH_WATER_BYTES, PROXY_MS, RETRY_MS_MAX,
@@ -198,8 +199,7 @@ impl Hall {
             self.remove(client);
             return;
         }
-        // (Built with `encke_broken="grace"` nobody has any, and the simulation must notice.)
-        let grace_ms = if cfg!(encke_broken = "grace") { 0 } else { self.config.grace_ms };
+        let grace_ms = if Defect::Grace.is_on() { 0 } else { self.config.grace_ms };
         let expires = links.now().after(grace_ms);
         if self.clients.expire_at(client, expires) {
             links.set_timer(expires, Timer::Client(client).key());

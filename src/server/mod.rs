@@ -79,6 +79,7 @@ use self::timer::Timer;
 pub use self::transport::Transport;
 /// Bytes for the body of a response that are held once, however many are being sent them.
 pub use crate::account::Image as Shared;
+use crate::defect::Defect;
 pub use crate::hub::ChannelInfo;
 use crate::limits::{
     DEFLATE_BYTES_PER_TURN_MAX, FAN_OUT_SPENT_MAX, HEAD_MS, HIGH_WATER_BYTES, INFLATED_BYTES_PER_TURN_MAX,
@@ -192,8 +193,7 @@ impl Server {
             // What was compressed costs what it has become, and a few bytes may ask for much: the others come
             // first then.
             let is_inflated = self.hall.inflater.counts().plain - begun >= INFLATED_BYTES_PER_TURN_MAX;
-            // (Built with `encke_broken="work"` its share has no end, and the simulation must notice.)
-            let is_spent = work::spent() >= enough && !cfg!(encke_broken = "work");
+            let is_spent = work::spent() >= enough && !Defect::Work.is_on();
             if is_inflated || is_spent {
                 self.hall.session(id).stash(input);
                 links.pause(id);
