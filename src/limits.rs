@@ -319,6 +319,9 @@ pub const KEY_BYTES_MAX: usize = 128;
 /// Bytes of a command's `ref` as it is written.
 pub const COMMAND_REF_BYTES_MAX: usize = 64;
 
+/// Members of a command, and of every object within one that the server or an application reads by name.
+pub const COMMAND_MEMBERS_MAX: usize = 256;
+
 /// Bytes that a command may have beyond the message it carries.
 pub const COMMAND_BYTES_MAX: usize = 4 * 1024;
 

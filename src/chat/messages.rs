@@ -149,7 +149,7 @@ impl Chat {
 /// It would pass for something that the server said.
 pub(super) fn check_data(channel: &str, data: &[u8]) -> Result<(), Refusal> {
     let in_inbox = if channel.starts_with('@') { &SERVERS_IN_INBOX[..] } else { &[] };
-    let Some(member) = member_of(data, SERVERS.iter().chain(in_inbox)) else { return Ok(()) };
+    let Some(member) = member_of(data, &[&SERVERS[..], in_inbox].concat()) else { return Ok(()) };
     let sentence = format!("Only the server says `{member}`; give this member of the data another name.");
     Err(Refusal::new(403, "reserved", sentence))
 }
@@ -169,22 +169,23 @@ fn replace(ctx: &mut Ctx<'_>, channel: &str, message: &Kept, data: &[u8]) -> Res
 
 /// The picture that a message shows.
 fn picture_of(data: &[u8]) -> Option<String> {
-    let picture = Command::members(std::str::from_utf8(data).ok()?).ok()?.json("picture").ok()?;
-    Command::members(std::str::from_utf8(&picture).ok()?).ok()?.string("id").ok()
+    let message = Command::members_named(std::str::from_utf8(data).ok()?, &["picture"]).ok()?;
+    let picture = message.json("picture").ok()?;
+    Command::members_named(std::str::from_utf8(&picture).ok()?, &["id"]).ok()?.string("id").ok()
 }
 
 /// A receipt is owed none: two clients that confirm everything would never be done.
 fn is_receipt(data: &[u8]) -> bool {
-    member_of(data, ["receipt", "deletes"].iter()).is_some()
+    member_of(data, &["receipt", "deletes"]).is_some()
 }
 
 /// The first of those names that data has a member of.
-fn member_of<'a>(data: &[u8], mut names: impl Iterator<Item = &'a &'static str>) -> Option<&'static str> {
+fn member_of(data: &[u8], names: &[&'static str]) -> Option<&'static str> {
     if !data.starts_with(b"{") {
         return None;
     }
-    let members = Command::members(std::str::from_utf8(data).ok()?).ok()?;
-    names.find(|name| members.has(name)).copied()
+    let members = Command::members_named(std::str::from_utf8(data).ok()?, names).ok()?;
+    names.iter().find(|name| members.has(name)).copied()
 }
 
 #[cfg(test)]

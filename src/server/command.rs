@@ -3,11 +3,14 @@
 //! It knows no client and carries nothing out. Read first: the section on writing in the wire surface.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde_core::Deserializer as _;
+use serde_core::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::refusal::Refusal;
-use crate::limits::{COMMAND_REF_BYTES_MAX, JSON_DEPTH_MAX};
+use crate::limits::{COMMAND_MEMBERS_MAX, COMMAND_REF_BYTES_MAX, JSON_DEPTH_MAX};
 use crate::wire::json::{self, BadJson};
 
 /// One command.
@@ -16,6 +19,40 @@ pub struct Command<'a> {
     op: String,
     reference: Vec<u8>,
     members: BTreeMap<String, &'a RawValue>,
+}
+
+/// Which members of an object are kept. The others are read over: each costs its bytes, and no place.
+#[derive(Clone, Copy, Debug)]
+enum Wanted<'n> {
+    /// All, and no more than `COMMAND_MEMBERS_MAX`.
+    All,
+    /// Those of these names.
+    Named(&'n [&'n str]),
+}
+
+impl<'de> Visitor<'de> for Wanted<'_> {
+    type Value = BTreeMap<String, &'de RawValue>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = BTreeMap::new();
+        while let Some(name) = map.next_key::<String>()? {
+            match self {
+                Wanted::Named(names) if !names.contains(&name.as_str()) => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+                Wanted::All if members.len() == COMMAND_MEMBERS_MAX && !members.contains_key(&name) => {
+                    return Err(A::Error::custom(format_args!("more than {COMMAND_MEMBERS_MAX} members")));
+                }
+                // Of members with one name the last holds, as in JavaScript.
+                _ => drop(members.insert(name, map.next_value()?)),
+            }
+        }
+        Ok(members)
+    }
 }
 
 impl<'a> Command<'a> {
@@ -36,10 +73,23 @@ impl<'a> Command<'a> {
     /// Reads an object that has members like a command's, but nothing to be done.
     ///
     /// # Errors
-    /// The text is no JSON object.
+    /// The text is no JSON object, or has more than `COMMAND_MEMBERS_MAX` members.
     pub fn members(text: &'a str) -> Result<Command<'a>, Refusal> {
-        let text = json::without_mark(text);
-        let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(|error| {
+        Command::of(text, Wanted::All)
+    }
+
+    /// Reads those members of an object that have one of `names`, however many others it has.
+    ///
+    /// # Errors
+    /// The text is no JSON object.
+    pub fn members_named(text: &'a str, names: &[&str]) -> Result<Command<'a>, Refusal> {
+        Command::of(text, Wanted::Named(names))
+    }
+
+    fn of(text: &'a str, wanted: Wanted<'_>) -> Result<Command<'a>, Refusal> {
+        let mut parser = serde_json::Deserializer::from_str(json::without_mark(text));
+        let read = parser.deserialize_map(wanted).and_then(|members| parser.end().map(|()| members));
+        let members = read.map_err(|error| {
             Refusal::new(400, "bad_json", format!("This must be one JSON object: {error}."))
         })?;
         Ok(Command { op: String::new(), reference: b"null".to_vec(), members })
@@ -221,6 +271,25 @@ mod tests {
         assert_eq!(command.object("dice").unwrap_err().code, "bad_value");
         assert_eq!(command.object("no").unwrap_err().code, "missing_value");
         assert_eq!(command.strings("none").unwrap_err().code, "missing_value");
+    }
+
+    #[test]
+    fn members_have_a_bound_and_those_that_are_named_have_none() {
+        let object = |members: usize| {
+            let others: String = (1..members).map(|number| format!("\"m{number}\":0,")).collect();
+            format!("{{{others}\"op\":\"ping\"}}")
+        };
+        assert_eq!(Command::parse(&object(COMMAND_MEMBERS_MAX)).unwrap().op(), "ping");
+        let refusal = Command::parse(&object(COMMAND_MEMBERS_MAX + 1)).unwrap_err();
+        assert!(refusal.code == "bad_json" && refusal.message.contains("256 members"), "{refusal:?}");
+        // One name, however often, is one member, and its last value holds.
+        let often = format!(r#"{{{}"op":"ping"}}"#, r#""op":"pong","#.repeat(COMMAND_MEMBERS_MAX));
+        assert_eq!(Command::parse(&often).unwrap().op(), "ping");
+        let many = object(10_000);
+        let named = Command::members_named(&many, &["op", "other"]).unwrap();
+        assert!(named.has("op") && !named.has("other") && !named.has("m1"));
+        assert_eq!(Command::members_named("[]", &["op"]).unwrap_err().code, "bad_json");
+        assert_eq!(Command::members_named("{} {}", &["op"]).unwrap_err().code, "bad_json");
     }
 
     #[test]
