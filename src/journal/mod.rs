@@ -14,18 +14,46 @@
 //! |---|---|
 //! | `entry` | an entry and a batch of them; their bytes |
 //! | `memory` | numbers at once, keeps nothing |
-//! | `segment` | the format of a segment: header, records, trailer |
+//! | `store` | the log in a folder: checks, numbers, writes, syncs |
+//! | `tend` | sealing, retention, erasing, a disk that was full |
+//! | `rewrite` | copies of sealed files: without what was taken back, or only what is kept |
+//! | `recover`, `survey` | opening a folder: its state, its last segment, a torn tail, a loss of power |
+//! | `reading`, `keys` | messages and idempotency keys that are on disk alone |
+//! | `state` | records, who is there, which messages wait for their readers |
+//! | `catalog` | which files there are, and what is to be erased from them |
+//! | `segment`, `scan` | the format of a segment; reading one from its beginning |
+//! | `index` | where the messages and keys of a segment are |
+//! | `checkpoint`, `promise`, `meta` | the other files |
+//! | `files` | what is asked of a folder |
 //! | `bytes` | numbers and texts as bytes |
 
 mod bytes;
+mod catalog;
+mod checkpoint;
 mod entry;
+mod files;
+mod index;
+mod keys;
 mod memory;
+mod meta;
+mod promise;
+mod reading;
+mod recover;
+mod rewrite;
+mod scan;
 pub mod segment;
+mod state;
+mod store;
+mod survey;
+mod tend;
 
 use std::fmt;
 
 pub use self::entry::{Batch, Data, Digest, Entry, Expect, Link, Offence, Presence, Target};
+pub use self::files::Files;
 pub use self::memory::Memory;
+pub use self::recover::{Cut, Fresh, Lost, Opened, Trouble};
+pub use self::store::{Options, Proposal, Store, Sync, Time};
 
 /// A name for a proposal that is answered later: whoever proposed finds by it what waits for the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

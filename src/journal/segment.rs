@@ -1,7 +1,7 @@
 //! The format of a segment: its header, its records, its end. Bytes in, values out; no file is opened here.
 //!
 //! ```text
-//!   header   64   "ENCKELOG" format kind epoch first number salt clock … checksum
+//!   header   64   "ENCKELOG" format kind epoch first number, last before it, salt clock … checksum
 //!   record   48   length checksum previous body's checksum first number wall clock synced count kind
 //!            …    the body: a batch, or an index; zeros up to a multiple of eight
 //!   record        …
@@ -47,6 +47,8 @@ pub struct Header {
     pub epoch: u32,
     /// The number of its first entry.
     pub first: u64,
+    /// The last number before it: one below the first, or less where numbers were skipped.
+    pub before: u64,
     /// Where the checksums of its records begin.
     pub salt: u32,
     /// The log's clock when it was begun.
@@ -118,6 +120,7 @@ impl Header {
         bytes.put_u16(self.kind as u16);
         bytes.put_u32(self.epoch);
         bytes.put_u64(self.first);
+        bytes.put_u64(self.before);
         bytes.put_u32(self.salt);
         bytes.put_u64(self.clock);
         finish(bytes, 0)
@@ -135,8 +138,8 @@ impl Header {
             2 => Kind::Keeper,
             _ => return None,
         };
-        let header =
-            Header { kind, epoch: take.u32()?, first: take.u64()?, salt: take.u32()?, clock: take.u64()? };
+        let (epoch, first, before) = (take.u32()?, take.u64()?, take.u64()?);
+        let header = Header { kind, epoch, first, before, salt: take.u32()?, clock: take.u64()? };
         Some((header, check))
     }
 }
@@ -266,7 +269,7 @@ mod tests {
     use super::*;
 
     const HEADER: Header =
-        Header { kind: Kind::Log, epoch: 0x0bad_cafe, first: 42, salt: 0x5a17_5a17, clock: 9 };
+        Header { kind: Kind::Log, epoch: 0x0bad_cafe, first: 42, before: 41, salt: 0x5a17_5a17, clock: 9 };
     const HEAD: Head = Head {
         holds: Holds::Batch,
         previous: 7,
