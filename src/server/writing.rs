@@ -3,6 +3,10 @@
 //! A command means the same wherever it comes from, a WebSocket frame or a `POST /send`, and is answered by
 //! the same reply. What the server doesn't know goes to the application.
 
+use std::fmt;
+
+use serde_core::Deserializer as _;
+use serde_core::de::{SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::Server;
@@ -38,12 +42,7 @@ impl Server {
             let reply = self.command(links, client, text);
             return Ok(Response::json(200, reply.into_bytes()));
         }
-        let commands: Vec<&RawValue> =
-            serde_json::from_str(text).map_err(|error| not_json(&error.to_string()))?;
-        if commands.len() > COMMANDS_PER_SEND_MAX {
-            let sentence = format!("Send at most {COMMANDS_PER_SEND_MAX} commands at once.");
-            return Err(Refusal::new(413, "too_many_commands", sentence));
-        }
+        let commands = commands_of(text)?;
         let mut body = vec![b'['];
         for (index, command) in commands.iter().enumerate() {
             if index > 0 {
@@ -356,6 +355,38 @@ fn reply(reference: &[u8], answer: Result<Object, Refusal>) -> Object {
         Ok(answer) => reply.boolean("ok", true).members(&answer),
         Err(refusal) => reply.boolean("ok", false).object("error", &refusal.to_object()),
     }
+}
+
+/// Takes the commands of an array, and reads no further than the first one too many.
+struct Commands<'c, 'a>(&'c mut Vec<&'a RawValue>);
+
+impl<'a> Visitor<'a> for Commands<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut items: A) -> Result<(), A::Error> {
+        while self.0.len() <= COMMANDS_PER_SEND_MAX
+            && let Some(command) = items.next_element()?
+        {
+            self.0.push(command);
+        }
+        Ok(())
+    }
+}
+
+/// The commands of an array.
+fn commands_of(text: &str) -> Result<Vec<&RawValue>, Refusal> {
+    let mut commands = Vec::new();
+    let mut parser = serde_json::Deserializer::from_str(text);
+    let read = parser.deserialize_seq(Commands(&mut commands)).and_then(|()| parser.end());
+    if commands.len() > COMMANDS_PER_SEND_MAX {
+        let sentence = format!("Send at most {COMMANDS_PER_SEND_MAX} commands at once.");
+        return Err(Refusal::new(413, "too_many_commands", sentence));
+    }
+    read.map(|()| commands).map_err(|error| not_json(&error.to_string()))
 }
 
 fn not_json(why: &str) -> Refusal {
