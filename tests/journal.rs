@@ -10,6 +10,7 @@ use std::{env, fs};
 
 use encke::journal::Trouble;
 
+#[allow(dead_code)]
 mod disk;
 #[path = "sim/rng.rs"]
 #[allow(dead_code)]

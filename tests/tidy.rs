@@ -21,7 +21,7 @@ const LONG_FILES: &[&str] = &[];
 
 /// What a pillar must not name: each other, and the floors above.
 const FLOORS: &[&str] = &["reactor", "wire", "hub", "server", "chat", "ops"];
-const PILLARS: &[&str] = &["reactor", "wire", "hub"];
+const PILLARS: &[&str] = &["reactor", "wire", "hub", "journal"];
 
 /// What `chat/` may take from the crate: the surface any application gets.
 const APP_SURFACE: &[&str] = &[
@@ -55,7 +55,9 @@ const MACHINE: &[&str] = &[
     "std::time::SystemTime",
     "std::thread::sleep",
 ];
-const MACHINE_ROOMS: &[&str] = &["src/reactor/io.rs", "src/ops/", "src/main.rs"];
+const MACHINE_ROOMS: &[&str] = &["src/reactor/io.rs", "src/journal/disk.rs", "src/ops/", "src/main.rs"];
+/// Files, allowed in the journal only where it touches the machine.
+const JOURNAL_MACHINE: &[&str] = &["std::fs", "std::os", "rustix"];
 
 /// What may stand at the top of the repository; names that begin with a dot are not looked at.
 const TOP: &[&str] = &[
@@ -102,8 +104,15 @@ impl<'a> Source<'a> {
 /// Every rule about one source file.
 fn complaints(path: &str, text: &str) -> Vec<String> {
     let source = Source::new(path, text);
-    let rules =
-        [opens_with_its_purpose, keeps_its_floor, machine_in_its_rooms, no_shortcuts, sizes, whitespace];
+    let rules = [
+        opens_with_its_purpose,
+        keeps_its_floor,
+        machine_in_its_rooms,
+        files_in_their_room,
+        no_shortcuts,
+        sizes,
+        whitespace,
+    ];
     let mut all: Vec<String> = rules.iter().flat_map(|rule| rule(&source)).collect();
     if path == "src/limits.rs" || path.starts_with("src/limits/") {
         all.extend(limits_have_reasons(&source));
@@ -176,6 +185,20 @@ fn machine_in_its_rooms(source: &Source<'_>) -> Vec<String> {
             if names(line, what) && (what.contains("::") || line.contains(&format!("{what}::"))) {
                 complain(n + 1, what);
             }
+        }
+    }
+    all
+}
+
+/// The journal is driven through a trait of a folder, so that the simulated disk sees all that it does.
+fn files_in_their_room(source: &Source<'_>) -> Vec<String> {
+    if source.floor() != "journal" || source.path == "src/journal/disk.rs" {
+        return vec![];
+    }
+    let mut all = vec![];
+    for (n, line) in source.code.lines().enumerate() {
+        for what in JOURNAL_MACHINE.iter().filter(|what| names(line, what)) {
+            all.push(source.says(n + 1, format!("`{what}` belongs into journal/disk.rs")));
         }
     }
     all
@@ -608,6 +631,16 @@ fn a_socket_or_a_clock_outside_its_room_is_found() {
     assert_silent("src/ops/run.rs", "use std::net::TcpListener;\n");
     assert_silent("src/server/mod.rs", "use std::net::{IpAddr, SocketAddr};\nuse std::time::Duration;\n");
     assert_silent("src/hub/log.rs", "use crate::reactor_like::time;\n");
+}
+
+#[test]
+fn a_journal_that_touches_files_or_floors_is_found() {
+    assert_complains("src/journal/store.rs", "use std::fs::File;\n", "`std::fs`");
+    assert_complains("src/journal/store.rs", "fn a() { rustix::fs::sync(); }\n", "`rustix`");
+    assert_complains("src/journal/store.rs", "use crate::hub::Hub;\n", "names `hub::Hub`");
+    assert_complains("src/journal/store.rs", "use std::time::Instant;\n", "std::time::Instant");
+    assert_silent("src/journal/disk.rs", "use std::fs::File;\nuse std::time::Instant;\n");
+    assert_silent("src/ops/key.rs", "use std::fs::File;\n");
 }
 
 #[test]

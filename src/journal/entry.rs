@@ -17,6 +17,7 @@
 //! missing, and [`Link::fill`] writes the id when the entry is applied.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::bytes::{Put, Take, length};
 use crate::limits::{
@@ -405,7 +406,7 @@ fn within(len: usize, allowed: Range<usize>) -> Result<(), Offence> {
 /// Entries that are kept together or not at all, as bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    bytes: Box<[u8]>,
+    bytes: Arc<[u8]>,
     count: u16,
 }
 

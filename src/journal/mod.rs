@@ -14,6 +14,8 @@
 //! |---|---|
 //! | `entry` | an entry and a batch of them; their bytes |
 //! | `memory` | numbers at once, keeps nothing |
+//! | `threads`, `queue` | the journal on a disk: the loop's side, the threads that write and read |
+//! | `disk` | the real folder and the clocks: what touches the machine |
 //! | `store` | the log in a folder: checks, numbers, writes, syncs |
 //! | `tend` | sealing, retention, erasing, a disk that was full |
 //! | `rewrite` | copies of sealed files: without what was taken back, or only what is kept |
@@ -30,6 +32,7 @@
 mod bytes;
 mod catalog;
 mod checkpoint;
+mod disk;
 mod entry;
 mod files;
 mod index;
@@ -37,6 +40,7 @@ mod keys;
 mod memory;
 mod meta;
 mod promise;
+mod queue;
 mod reading;
 mod recover;
 mod rewrite;
@@ -46,14 +50,18 @@ mod state;
 mod store;
 mod survey;
 mod tend;
+mod threads;
 
 use std::fmt;
 
+pub use self::disk::{DiskFolder, clock};
 pub use self::entry::{Batch, Data, Digest, Entry, Expect, Link, Offence, Presence, Target};
 pub use self::files::Files;
 pub use self::memory::Memory;
+pub use self::queue::Waker;
 pub use self::recover::{Cut, Fresh, Lost, Opened, Trouble};
 pub use self::store::{Options, Proposal, Store, Sync, Time};
+pub use self::threads::Disk;
 
 /// A name for a proposal that is answered later: whoever proposed finds by it what waits for the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

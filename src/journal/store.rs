@@ -389,6 +389,12 @@ impl<F: Files> Store<F> {
         reading::read(&self.files, &self.catalog, &self.options, read, ticket)
     }
 
+    /// The same for another thread, while this one writes.
+    pub(super) fn reader(&self) -> impl Fn(&Read, Ticket) -> Page + Send + 'static + use<F> {
+        let (files, catalog, options) = (self.files.clone(), self.catalog.clone(), self.options);
+        move |read, ticket| reading::read(&files, &catalog, &options, read, ticket)
+    }
+
     /// The epoch of the log.
     #[must_use]
     pub fn epoch(&self) -> u32 {

@@ -21,6 +21,7 @@ use encke::journal::Files;
 use super::rng::Rng;
 
 pub mod model;
+pub mod slow;
 pub mod small;
 
 const SECTOR: usize = 512;
