@@ -8,7 +8,8 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::{env, fs};
 
-use encke::journal::Trouble;
+use encke::journal::{Entry, Fresh, Target, Time, Trouble, backup, repair, verify};
+use encke::limits::ERASE_WITHIN_MS;
 
 #[allow(dead_code)]
 mod disk;
@@ -16,6 +17,7 @@ mod disk;
 #[allow(dead_code)]
 mod rng;
 
+use disk::hooked::Hooked;
 use disk::model::Model;
 use disk::{Folder, small};
 
@@ -139,6 +141,108 @@ fn two_programs_do_not_share_a_folder() {
     assert!(matches!(small::open(&folder), Err(Trouble::Locked)));
     drop(store);
     assert!(small::open(&folder).is_ok());
+}
+
+#[test]
+fn a_whole_folder_has_no_faults_and_a_damaged_one_is_told_by_place() {
+    let folder = small::folder();
+    let report = verify(&folder).expect("it can be read");
+    assert_eq!((report.faults, report.faults_count, report.torn_bytes), (vec![], 0, 0));
+    assert_eq!((report.entries, report.messages, report.records), (20, 16, 1));
+    let contents = folder.contents();
+    for (name, bytes) in contents.iter().filter(|(name, _)| !["ballast", "lock"].contains(&name.as_str())) {
+        for (at, bit) in (0..bytes.len()).zip((0..8).cycle()) {
+            let mut damaged = contents.clone();
+            damaged.get_mut(name).expect("it is there")[at] ^= 1 << bit;
+            let report = verify(&Folder::with(&damaged)).expect("it can be read");
+            // Of a promise one slot is enough; between the two there is nothing.
+            let is_spare = name == "promise";
+            let is_seen = report.faults.iter().any(|fault| fault.file == *name) || report.torn_bytes > 0;
+            assert!(is_seen || is_spare, "{name}, byte {at}, bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn a_repair_keeps_all_that_is_whole() {
+    let contents = small::folder().contents();
+    let (store, whole) = small::open(&Folder::with(&contents)).expect("it is whole");
+    let (messages, _) = small::messages(&store);
+    let mut kept_least = usize::MAX;
+    for name in contents.keys().filter(|name| !["ballast", "lock"].contains(&name.as_str())) {
+        for at in (0..contents[name].len()).step_by(3) {
+            let mut damaged = contents.clone();
+            damaged.get_mut(name).expect("it is there")[at] ^= 1;
+            let into = Folder::new(2);
+            let fresh = Fresh { epoch: 77, secret: [1; 16] };
+            repair(&Folder::with(&damaged), &into, fresh).expect("it is done");
+            assert_eq!(verify(&into).expect("it can be read").faults, [], "{name}, byte {at}");
+            let (store, opened) = small::open(&into).expect("it is whole");
+            let (found, has_failed) = small::messages(&store);
+            assert!(!has_failed);
+            for (seq, message) in &found {
+                // What was taken back is known only with the checkpoint or the entry that says so.
+                let is_told_again = *seq == 2 && message.1 == b"\"number 1\"";
+                assert!(
+                    messages.get(seq) == Some(message) || is_told_again,
+                    "{name}, byte {at}: {message:?}"
+                );
+            }
+            kept_least = kept_least.min(found.len());
+            assert!(opened.head >= whole.head || opened.epoch == 77, "{name}, byte {at}: {opened:?}");
+            assert_eq!(opened.epoch == 77, name == "meta", "{name}, byte {at}");
+        }
+    }
+    assert!(kept_least >= 10, "of 16 messages {kept_least} are left");
+    let full = Folder::with(&contents);
+    assert!(repair(&small::folder(), &full, small::FRESH).is_err(), "a folder that is not empty");
+    assert_eq!(full.contents(), contents);
+}
+
+/// The deletion happens before each of the reads that a backup makes, and is begun or done with the erasing.
+#[test]
+fn a_message_deleted_during_a_backup_is_deleted_in_it() {
+    let secret = "\"number 4\"";
+    let (mut moments, mut in_time) = (0, 0);
+    for erases in [false, true] {
+        for moment in 1.. {
+            let folder = small::folder();
+            let (mut store, _) = small::open(&folder).expect("it is whole");
+            let (messages, _) = small::messages(&store);
+            let seq = *messages.iter().find(|(_, one)| one.1 == secret.as_bytes()).expect("it is there").0;
+            let hook = move |number| {
+                if number == moment {
+                    let (target, data) = (Target::Number(seq), &b"null"[..]);
+                    small::publish(&mut store, 500, &[Entry::Redaction { channel: "lobby", target, data }]);
+                    if erases {
+                        let time = Time { now: ERASE_WITHIN_MS, ..small::TIME };
+                        while store.tend(time) == 0 {}
+                    }
+                }
+            };
+            let from = Hooked::new(folder.clone(), Box::new(hook));
+            let into = Hooked::new(Folder::new(5), Box::new(|_| {}));
+            backup(&from, &into, 99).expect("it is made");
+            if from.reads() < moment {
+                break;
+            }
+            moments += 1;
+            let (mut copy, opened) = small::open(&into.folder).expect("it is whole");
+            assert_eq!((opened.epoch, opened.lost), (99, None));
+            let (messages, has_failed) = small::messages(&copy);
+            assert!(!has_failed && messages.len() >= 16, "moment {moment}: {messages:?}");
+            // A deletion that the backup is older than is not in it.
+            let is_deleted = messages[&seq].1 == b"null";
+            let has_entry = opened.head > 20;
+            in_time += i32::from(has_entry);
+            assert_eq!(is_deleted, has_entry, "moment {moment}");
+            while copy.tend(Time { now: 2 * ERASE_WITHIN_MS, ..small::TIME }) == 0 {}
+            let has_text =
+                |bytes: &Vec<u8>| bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+            assert_eq!(into.folder.contents().values().any(has_text), !has_entry, "moment {moment}");
+        }
+    }
+    assert!(in_time > 20 && moments > in_time, "{in_time} of {moments}");
 }
 
 /// The bytes of a log, file by file. What was written by an earlier version must be read by this one;

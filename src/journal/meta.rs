@@ -61,6 +61,11 @@ pub(super) fn open<F: Files>(files: &F, fresh: Fresh, options: &Options) -> Resu
     }
 }
 
+/// What is there, if it is whole.
+pub(super) fn read<F: Files>(files: &F) -> Option<Meta> {
+    parse(&read_whole(files, NAME, BYTES).ok()?)
+}
+
 /// Writes it, for good.
 pub(super) fn write<F: Files>(files: &F, meta: Meta) -> io::Result<()> {
     replace(files, NAME, &emit(meta))
@@ -76,7 +81,7 @@ fn emit(meta: Meta) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn parse(bytes: &[u8]) -> Option<Meta> {
+fn parse(bytes: &[u8]) -> Option<Meta> {
     let (covered, check) = bytes.split_last_chunk::<4>()?;
     if crc32c::crc32c(covered) != u32::from_le_bytes(*check) {
         return None;

@@ -21,6 +21,7 @@
 //! | `rewrite` | copies of sealed files: without what was taken back, or only what is kept |
 //! | `recover`, `survey` | opening a folder: its state, its last segment, a torn tail, a loss of power |
 //! | `reading`, `keys` | messages and idempotency keys that are on disk alone |
+//! | `verify`, `repair` | what is wrong with a folder; whole copies of a damaged one, or of one in use |
 //! | `state` | records, who is there, which messages wait for their readers |
 //! | `catalog` | which files there are, and what is to be erased from them |
 //! | `segment`, `scan` | the format of a segment; reading one from its beginning |
@@ -43,6 +44,7 @@ mod promise;
 mod queue;
 mod reading;
 mod recover;
+mod repair;
 mod rewrite;
 mod scan;
 pub mod segment;
@@ -51,6 +53,7 @@ mod store;
 mod survey;
 mod tend;
 mod threads;
+mod verify;
 
 use std::fmt;
 
@@ -60,8 +63,10 @@ pub use self::files::Files;
 pub use self::memory::Memory;
 pub use self::queue::Waker;
 pub use self::recover::{Cut, Fresh, Lost, Opened, Trouble};
+pub use self::repair::{backup, repair};
 pub use self::store::{Options, Proposal, Store, Sync, Time};
 pub use self::threads::Disk;
+pub use self::verify::{Fault, Report, verify};
 
 /// A name for a proposal that is answered later: whoever proposed finds by it what waits for the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

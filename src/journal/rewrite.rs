@@ -12,9 +12,9 @@ use super::entry::{Entry, Link, Target, split};
 use super::files::{Files, folder, write_all};
 use super::index::Index;
 use super::scan::{self, Scan};
-use super::segment::{HEADER_BYTES, Head, Header, Holds, Trailer};
+use super::segment::{HEADER_BYTES, Head, Header, Holds, Kind, Trailer};
 use super::state::Kept;
-use crate::limits::REWRITE_STEP_BYTES;
+use crate::limits::{BATCH_ENTRIES_MAX, REWRITE_STEP_BYTES};
 
 /// What is copied of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub(super) struct Copy<F: Files> {
     check: u32,
     index: Index,
     last: u64,
+    /// The least number that may follow.
+    next: u64,
     clocks: Option<(u64, u64)>,
     /// A source has a damaged record.
     pub(super) has_damage: bool,
@@ -79,20 +81,21 @@ impl<F: Files> Copy<F> {
             check,
             index: Index::default(),
             last: header.before,
+            next: header.first,
             clocks: None,
             has_damage: false,
         })
     }
 
-    /// Copies a piece. What the copy is, once it is in its place.
-    pub(super) fn step(&mut self, files: &F, guide: &Guide<'_>) -> io::Result<Option<Sealed>> {
+    /// Copies a piece of what is in the folder `from`. What the copy is, once it is in its place.
+    pub(super) fn step(&mut self, from: &F, files: &F, guide: &Guide<'_>) -> io::Result<Option<Sealed>> {
         if self.source.is_none() {
             let Some(name) = self.sources.pop_front() else { return self.finish(files).map(Some) };
-            self.open(files, &name)?;
+            self.open(from, &name)?;
         }
         let Some(mut source) = self.source.take() else { return Ok(None) };
         let mut bytes = Vec::new();
-        let mut scan = Scan::resume(files, &source.file, &source.header, source.place);
+        let mut scan = Scan::resume(from, &source.file, &source.header, source.place);
         let mut is_done = false;
         while !is_done
             && bytes.len() < REWRITE_STEP_BYTES
@@ -152,12 +155,25 @@ impl<F: Files> Copy<F> {
         }
     }
 
+    /// Appends a record. Where records of a log were skipped because they are damaged, holes take their
+    /// numbers.
     fn put(&mut self, head: &Head, body: &[u8], out: &mut Vec<u8>) {
+        while self.header.kind == Kind::Log && self.next < head.first {
+            let count = (head.first - self.next).min(BATCH_ENTRIES_MAX.into()) as u16;
+            let mut holes = Vec::new();
+            (0..count).for_each(|_| put(Entry::Hole, &mut holes));
+            self.put_one(&Head { first: self.next, count, ..*head }, &holes, out);
+        }
+        self.put_one(head, body, out);
+    }
+
+    fn put_one(&mut self, head: &Head, body: &[u8], out: &mut Vec<u8>) {
         let offset = self.end + out.len() as u64;
         self.index.add(head.first, offset as u32, body);
         let head = Head { previous: self.check, synced: 0, ..*head };
         self.check = head.emit(self.header.salt, body, out);
-        self.last = head.first + u64::from(head.count) - 1;
+        self.next = head.first + u64::from(head.count);
+        self.last = self.next - 1;
         let oldest = self.clocks.map_or(head.clock, |(oldest, _)| oldest);
         self.clocks = Some((oldest, head.clock));
     }

@@ -251,7 +251,7 @@ impl<F: Files> Store<F> {
         }
         let erasures = self.catalog.lock().erasures.clone();
         let guide = Guide { erasures: &erasures, kept: &self.state.kept };
-        match copy.step(&self.files, &guide) {
+        match copy.step(&self.files, &self.files, &guide) {
             Ok(done) => Ok((copy, done)),
             Err(error) => {
                 copy.abandon(&self.files);

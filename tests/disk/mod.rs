@@ -20,6 +20,7 @@ use encke::journal::Files;
 
 use super::rng::Rng;
 
+pub mod hooked;
 pub mod model;
 pub mod slow;
 pub mod small;
