@@ -25,7 +25,7 @@
 //! | `state` | records, who is there, which messages wait for their readers |
 //! | `catalog` | which files there are, and what is to be erased from them |
 //! | `segment`, `scan` | the format of a segment; reading one from its beginning |
-//! | `index` | where the messages and keys of a segment are |
+//! | `index`, `ends` | where the messages and keys of a segment are; its end as it is read |
 //! | `checkpoint`, `promise`, `meta` | the other files |
 //! | `files` | what is asked of a folder |
 //! | `bytes` | numbers and texts as bytes |
@@ -34,6 +34,7 @@ mod bytes;
 mod catalog;
 mod checkpoint;
 mod disk;
+mod ends;
 mod entry;
 mod files;
 mod index;

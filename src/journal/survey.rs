@@ -7,12 +7,13 @@ use std::io;
 
 use super::catalog::Sealed;
 use super::checkpoint::Checkpoint;
+use super::ends::Ends;
 use super::entry::{Batch, split};
 use super::files::{Files, first_of, read_full, segment_name, write_all};
 use super::index::Index;
 use super::recover::{Cut, Trouble, about, damaged};
 use super::scan::{Scan, header, trailer};
-use super::segment::{HEADER_BYTES, Head, Holds, Kind, Trailer};
+use super::segment::{HEADER_BYTES, Head, Holds, Kind};
 use super::store::Active;
 use crate::limits::SCAN_BYTES;
 
@@ -159,16 +160,14 @@ pub(super) fn scan_segment<F: Files>(
         return damaged(&name, 0, "it is not the segment that its name says");
     }
     let mut index = Index::default();
-    let (mut end, mut clocks, mut wall, mut synced) = (None, None, 0, HEADER_BYTES as u64);
+    let (mut ends, mut clocks, mut wall, mut synced) = (Ends::default(), None, 0, HEADER_BYTES as u64);
     let mut scan = Scan::new(files, &file, &head, check);
     let mut batches = scan.place();
     while let Some(record) = about(&name, scan.next())? {
-        if record.head.holds != Holds::Batch {
-            end = Some(record.head.holds);
-            continue;
-        }
-        if end.is_some() {
-            return damaged(&name, record.at, "a batch behind the index");
+        match ends.take(&record) {
+            false => return damaged(&name, record.at, "a record that may not stand here"),
+            true if record.head.holds != Holds::Batch => continue,
+            true => {}
         }
         let Head { first, clock, .. } = record.head;
         if Batch::parse(record.body, record.head.count).is_err() {
@@ -181,13 +180,16 @@ pub(super) fn scan_segment<F: Files>(
         batches = scan.place();
     }
     let length = about(&name, files.length(&file))?;
-    let last = batches.next - 1;
-    let is_whole = |trailer: &Trailer| trailer.previous == scan.place().previous && trailer.last == last;
-    let ends = about(&name, trailer(files, &file, head.salt))?
-        .filter(|(trailer, at)| end == Some(Holds::Keys) && *at == scan.at() && is_whole(trailer));
+    let last = batches.next.saturating_sub(1);
+    let place = scan.place();
+    let trailer = about(&name, trailer(files, &file, head.salt))?
+        .filter(|(trailer, at)| ends.are_whole() && *at == place.at && trailer.previous == place.previous);
+    if trailer.is_some_and(|(trailer, _)| !ends.agree(&trailer, &index, last)) {
+        return damaged(&name, batches.at, "an index that is not that of the records");
+    }
     let (oldest, newest) = clocks.unwrap_or((head.clock, head.clock));
-    let messages = index.messages();
-    let sealed = ends.map(|_| Sealed { first, last, bytes: length, oldest, newest, messages });
+    let (bytes, messages) = (length, index.messages());
+    let sealed = trailer.map(|_| Sealed { first, last, bytes, oldest, newest, messages });
     let mut cut = None;
     if sealed.is_none() && length > batches.at {
         if !is_last || about(&name, scan.was_synced_beyond())? {

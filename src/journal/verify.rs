@@ -5,6 +5,7 @@
 
 use super::catalog::Sealed;
 use super::checkpoint::{Checkpoint, NAME as CHECKPOINT};
+use super::ends::Ends;
 use super::entry::Batch;
 use super::files::{Files, first_of, keeper_name, read_whole, segment_name};
 use super::index::Index;
@@ -122,7 +123,7 @@ fn check<F: Files>(
         return Ok(());
     };
     let end = about(name, trailer(files, &file, head.salt))?;
-    let (mut index, mut ends) = (Index::default(), (Vec::new(), Vec::new()));
+    let (mut index, mut ends, mut last) = (Index::default(), Ends::default(), head.first.saturating_sub(1));
     let mut scan = Scan::new(files, &file, &head, check);
     loop {
         let at = scan.at();
@@ -141,19 +142,18 @@ fn check<F: Files>(
             }
             return Ok(());
         };
-        match record.head.holds {
-            Holds::Batch => {
-                index.add(record.head.first, at as u32, record.body);
-                report.batch(name, &record);
-            }
-            Holds::Index => ends.0 = record.body.to_vec(),
-            Holds::Keys => ends.1 = record.body.to_vec(),
+        if !ends.take(&record) {
+            report.fault(name, at, "a record that may not stand here");
+        } else if record.head.holds == Holds::Batch {
+            index.add(record.head.first, at as u32, record.body);
+            report.batch(name, &record);
+            last = record.head.first + u64::from(record.head.count) - 1;
         }
     }
     report.messages += u64::from(index.messages());
     match end {
         Some((trailer, at)) if trailer.previous == scan.place().previous && scan.at() == at => {
-            if index.emit() != ends {
+            if !ends.agree(&trailer, &index, last) {
                 report.fault(name, trailer.index.into(), "an index that is not that of the records");
             }
         }

@@ -12,6 +12,7 @@
 //! | `deflate` | compressed messages, extensions, the PROXY protocol |
 //! | `text` | JSON, event streams, scripts, lines, polls |
 //! | `hub` | messages, channels, readers |
+//! | `journal` | entries and segments, over the folder of `disk` |
 //! | `reactor` | outbox and wheel |
 //! | `account` | what is held for peers |
 //! | `peers` | forwarded addresses, queries, quotas |
@@ -22,14 +23,21 @@ mod account;
 mod chat;
 mod choices;
 mod deflate;
+#[path = "../disk/mod.rs"]
+#[allow(dead_code)]
+mod disk;
 mod grammar;
 mod http;
 mod hub;
 #[path = "../common/inflate.rs"]
 mod inflate;
+mod journal;
 mod memory;
 mod peers;
 mod reactor;
+#[path = "../sim/rng.rs"]
+#[allow(dead_code)]
+mod rng;
 mod server;
 mod text;
 mod ws;
@@ -40,6 +48,7 @@ pub use self::choices::Choices;
 pub use self::deflate::{deflate, deflate_long, extensions, proxy, ws_deflated};
 pub use self::http::{chunked, handshake, http_head, response, target};
 pub use self::hub::{hub, message};
+pub use self::journal::{journal_entry, journal_segment};
 pub use self::peers::{forwarded, params, quota};
 pub use self::reactor::{outbox, wheel};
 pub use self::server::{server, session_split};
@@ -71,6 +80,8 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("poll", poll),
     ("message", message),
     ("hub", hub),
+    ("journal_entry", journal_entry),
+    ("journal_segment", journal_segment),
     ("outbox", outbox),
     ("wheel", wheel),
     ("account", account),
