@@ -13,9 +13,11 @@
 //!    ── Handler, Links ──      ── bytes ──         ── Hub, Due, Item ──
 //!    reactor                   wire                hub
 //!    sockets, slots, turns     formats             messages, channels, readers
-//!    ── trait Io ──
-//!    the kernel, or a simulated one
+//!    ── trait Io ──                                      ── trait Journal ──
+//!    the kernel, or a simulated one                     journal: the log in memory or on disk
 //! ```
+//!
+//! The journal is the cellar beneath the hub. It is whole by itself and not joined to the hub yet.
 //!
 //! # The path of one message
 //!

@@ -1,14 +1,77 @@
 //! The cellar: where the one ordered log lives. What may be kept, in which order, and what became of it.
 //!
-//! It knows no transport, no client, no channel table and no hub. It gives numbers to batches of entries and
-//! says when they are committed; whoever joined it applies them then, in the order of the log, and not
-//! before. In memory that is at once; on a disk it is when the policy says so.
+//! It knows no transport, no client, no channel table and no hub. It gives numbers to batches of entries
+//! and says when they are committed; the hub applies them then, in the order of the log, and not before. In
+//! memory that is at once; on a disk it is when the policy says so. What each policy promises, and how that
+//! is tested, is in `docs/durability.md`.
+//!
+//! # The path of one batch
 //!
 //! ```text
-//!    propose ─▶ batch ─▶ journal ─▶ settled ─▶ apply ─▶ rings, records, presence
-//!               checks               number,             never fails
-//!               here                 or why not
+//!   reactor's thread               writer's thread                              the disk
+//!
+//!   Batch::emit     checks lengths
+//!   propose ── Now(41)             (Memory: committed, apply at once)
+//!      │
+//!      ├─ Refused(Busy)            32 MiB or 2 s behind
+//!      └─ Later ── queue ────────▶ take all that waits
+//!                                  check      keys, records ─▶ Repeated, Refused
+//!                                  number     41, 42, 43
+//!                                  promise    numbers ≤ 65,577 ───────────────▶ promise, synced
+//!                                  write      one record a batch ─────────────▶ log/…1.seg
+//!                                  sync       if the policy is `commit` ──────▶ fdatasync
+//!   settled ◀─ wake ◀─ queue ◀──── settle     in the order of the log
+//!      │                           tend       sync each second, seal, forget, erase: a step
+//!      ▼
+//!   apply: rings, records, presence; then the fan-out
 //! ```
+//!
+//! # How a server uses it
+//!
+//! **At start**, [`Store::open`] recovers the folder on the calling thread and gives [`Opened`]. The server
+//! takes its epoch, its head and the secret of its keys; hands the records to the application (`on_reset`,
+//! then `on_record`); makes a ghost reader for each user who was present, which ends with the grace; keeps
+//! `lost` for readers with a cursor below `lost.through`, who get a gap. Then it serves: [`Disk::start`]
+//! gives the store to its threads. Rings begin empty, with the head as their floor, and are filled when a
+//! channel is first read: with a page of its newest messages.
+//!
+//! **At a turn**, `settled` is called once, before the fan-out. `Committed(first)` is applied; a ticket is
+//! answered with whatever the outcome is, `Repeated(seq)` with the number of the earlier message, `Unknown`
+//! with 504: the client asks again with the same key. [`Link::fill`] makes the data of a message that names
+//! another one.
+//!
+//! **A read below the floor of a ring** becomes a [`Journal::read`] with a ticket: `after` the reader's
+//! cursor, oldest first, for a reader that is behind; `before` a number, newest first, for history. The
+//! page comes with [`Journal::pages`]. While it waits the reader is where it was, and asks again from the
+//! last message it got. A gap is told only if the cursor is below the page's `floor` as well.
+//!
+//! **At a stop**, `close`; then turns, with `settled`, until `is_idle` or until `JOURNAL_STOP_MS` have
+//! passed. The threads are not joined: one that hangs in a system call would hang the stop.
+//!
+//! # Tried on paper
+//!
+//! *A private message whose copy crashes away.* Message and copy are one batch: one record with one
+//! checksum. A record that is torn is cut whole, so that there is never one of them without the other. If
+//! the crash comes before the answer, the client repeats the publish with its key, and the journal finds
+//! the key on disk (`Repeated`) or takes the batch as a new one.
+//!
+//! *A name taken at the moment of a kill.* A login proposes the record `name/ann` with [`Expect::Absent`].
+//! If it was written before the kill, it is among the records at the next start: the person, who drew the
+//! name's secret before, logs in with it and owns the name. If it was not, the name is free, and the same
+//! login succeeds. Two logins in one group: the second is refused by the first, which is not applied yet
+//! but staged.
+//!
+//! *A reader behind the ring.* It reads page after page from disk, each of them with the messages that the
+//! retention keeps; a segment that is dropped or rewritten under a read makes that read begin again. When a
+//! page has no `more`, the ring goes on from the last number of it: numbers are the same in both.
+//!
+//! *A deletion during a backup.* The backup reads the checkpoint before the segments. A message that was
+//! deleted before that is erased, or to be erased by that checkpoint; one that is deleted later is deleted
+//! by an entry behind the checkpoint, in a segment that the backup copies, or the backup is older than the
+//! deletion as a whole. What it can't be is erased in the source and neither erased nor to be erased in the
+//! copy. `tests/journal.rs` deletes a message before each read of a backup.
+//!
+//! # Files
 //!
 //! | file | holds |
 //! |---|---|
