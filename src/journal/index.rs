@@ -37,26 +37,36 @@ struct Channel {
 impl Index {
     /// Takes in the entries of a batch that was written at `offset`.
     pub(super) fn add(&mut self, first: u64, offset: u32, body: &[u8]) {
-        for (place, entry) in (0_u32..).zip(split(body).map_while(Result::ok)) {
-            let Entry::Message { channel, key, data, .. } = entry else { continue };
-            let seq = first + u64::from(place);
-            if let Some(key) = key {
-                self.keys.insert(key, (seq, offset, place));
-            }
-            if !self.channels.contains_key(channel) {
-                self.channels.insert(channel.into(), Channel::default());
-            }
-            if let Some(channel) = self.channels.get_mut(channel) {
-                channel.bytes += data.as_bytes().len() as u64;
-                channel.at.push((seq, offset));
-            }
-            self.messages += 1;
+        for (place, entry) in (0..).zip(split(body).map_while(Result::ok)) {
+            self.add_one(first, place, offset, &entry);
         }
+    }
+
+    /// Takes in one entry of such a batch.
+    pub(super) fn add_one(&mut self, first: u64, place: u32, offset: u32, entry: &Entry<'_>) {
+        let Entry::Message { channel, key, data, .. } = *entry else { return };
+        let seq = first + u64::from(place);
+        if let Some(key) = key {
+            self.keys.insert(key, (seq, offset, place));
+        }
+        if !self.channels.contains_key(channel) {
+            self.channels.insert(channel.into(), Channel::default());
+        }
+        if let Some(channel) = self.channels.get_mut(channel) {
+            channel.bytes += data.as_bytes().len() as u64;
+            channel.at.push((seq, offset));
+        }
+        self.messages += 1;
     }
 
     /// The number of the message that has this key.
     pub(super) fn keyed(&self, digest: &Digest) -> Option<u64> {
         self.keys.get(digest).map(|(seq, ..)| *seq)
+    }
+
+    /// The keys, for a filter.
+    pub(super) fn keys(&self) -> impl ExactSizeIterator<Item = &Digest> {
+        self.keys.keys()
     }
 
     pub(super) fn messages(&self) -> u32 {

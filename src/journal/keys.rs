@@ -6,9 +6,9 @@
 
 use std::io;
 
-use super::catalog::Sealed;
 use super::entry::{Digest, Entry, split};
 use super::files::{Files, read_exact, segment_name};
+use super::filter::Filter;
 use super::index::{KEY_BYTES, expected_place, key};
 use super::scan::{header, record_at, trailer};
 use super::segment::{HEAD_BYTES, Head, Holds};
@@ -16,14 +16,26 @@ use super::segment::{HEAD_BYTES, Head, Holds};
 /// Rows that are read at once: what a guess is off by in a segment of the usual size.
 const ROWS: usize = 512;
 
-/// The number of the newest message with this key.
-pub(super) fn find<F: Files>(files: &F, sealed: &[Sealed], digest: &Digest) -> io::Result<Option<u64>> {
-    for segment in sealed.iter().rev() {
-        if let Some(seq) = find_in(files, &segment_name(segment.first), digest)? {
+/// The number of the newest message with this key in the segments that begin with `firsts`, newest first.
+pub(super) fn find<F: Files>(files: &F, firsts: &[u64], digest: &Digest) -> io::Result<Option<u64>> {
+    for first in firsts {
+        if let Some(seq) = find_in(files, &segment_name(*first), digest)? {
             return Ok(Some(seq));
         }
     }
     Ok(None)
+}
+
+/// The filter of a segment's keys. The inner `None`: they are damaged.
+pub(super) fn filter<F: Files>(files: &F, first: u64) -> io::Result<Option<Filter>> {
+    let file = files.open(&segment_name(first), false)?;
+    let Some((header, _)) = header(files, &file)? else { return Ok(None) };
+    let Some((trailer, _)) = trailer(files, &file, header.salt)? else { return Ok(None) };
+    let record = record_at(files, &file, header.salt, trailer.keys.into())?;
+    Ok(record.filter(|(head, _)| head.holds == Holds::Keys).map(|(_, rows)| {
+        let keys: Vec<Digest> = rows.chunks_exact(KEY_BYTES).filter_map(key).map(|(key, ..)| key).collect();
+        Filter::new(keys.len(), keys.iter())
+    }))
 }
 
 fn find_in<F: Files>(files: &F, name: &str, digest: &Digest) -> io::Result<Option<u64>> {

@@ -83,7 +83,7 @@
 //! | `tend` | sealing, retention, erasing, a disk that was full |
 //! | `rewrite` | copies of sealed files: without what was taken back, or only what is kept |
 //! | `recover`, `survey` | opening a folder: its state, its last segment, a torn tail, a loss of power |
-//! | `reading`, `keys` | messages and idempotency keys that are on disk alone |
+//! | `reading`, `keys`, `filter` | messages and idempotency keys that are on disk alone |
 //! | `verify`, `repair` | what is wrong with a folder; whole copies of a damaged one, or of one in use |
 //! | `state` | records, who is there, which messages wait for their readers |
 //! | `catalog` | which files there are, and what is to be erased from them |
@@ -100,6 +100,7 @@ mod disk;
 mod ends;
 mod entry;
 mod files;
+mod filter;
 mod index;
 mod keys;
 mod memory;

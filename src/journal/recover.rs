@@ -17,6 +17,7 @@ use std::io::{self, ErrorKind};
 use super::catalog::{Catalog, Sealed, Shared};
 use super::checkpoint::{Checkpoint, NAME as CHECKPOINT};
 use super::files::{Files, first_of, folder, keeper_name, read_whole, segment_name};
+use super::filter::Filters;
 use super::index::Index;
 use super::meta::{self, Meta};
 use super::promise::{Promise, PromiseFile};
@@ -250,6 +251,7 @@ fn assemble<F: Files>(
         catalog: Shared::new(catalog),
         state,
         lost,
+        filters: Filters::default(),
         active,
         head,
         clock,

@@ -20,6 +20,7 @@ use super::catalog::Shared;
 use super::checkpoint::{NAME as CHECKPOINT, Parts};
 use super::entry::{Batch, Digest, Entry};
 use super::files::{Files, is_full, replace, segment_name, write_all};
+use super::filter::Filters;
 use super::keys;
 use super::meta::Meta;
 use super::promise::{Promise, PromiseFile};
@@ -126,6 +127,7 @@ pub struct Store<F: Files> {
     pub(super) catalog: Shared,
     pub(super) state: State,
     pub(super) lost: Option<Lost>,
+    pub(super) filters: Filters,
     pub(super) active: Active<F>,
     pub(super) head: u64,
     /// The log's clock at the monotonic time `since`.
@@ -203,30 +205,32 @@ impl<F: Files> Store<F> {
 
     /// Numbers a batch and makes its record, or says why not.
     fn stage(&mut self, batch: &Batch, stage: &mut Stage) -> Outcome {
-        if let Err(refusal) = self.is_welcome(batch, stage) {
+        let entries: Vec<Entry<'_>> = batch.entries().collect();
+        let erasures = entries.iter().filter(|entry| is_erasure(entry)).count();
+        if let Err(refusal) = self.is_welcome(batch, &entries, erasures, stage) {
             return Outcome::Refused(refusal);
         }
-        for entry in batch.entries() {
+        for entry in &entries {
             if let Entry::Message { key: Some(key), .. } = entry {
-                match stage.keys.get(&key).copied().map_or_else(|| self.keyed(&key), |seq| Ok(Some(seq))) {
+                match stage.keys.get(key).map_or_else(|| self.keyed(key), |seq| Ok(Some(*seq))) {
                     Ok(None) => {}
                     Ok(Some(seq)) => return Outcome::Repeated(seq),
                     Err(_) => return Outcome::Refused(Refusal::Busy(JOURNAL_RETRY_MS)),
                 }
             }
-            if let Err(refusal) = self.state.check(&entry, &stage.overlay) {
+            if let Err(refusal) = self.state.check(entry, &stage.overlay) {
                 return Outcome::Refused(refusal);
             }
         }
         let first = stage.next;
-        for (seq, entry) in (first..).zip(batch.entries()) {
-            stage.overlay.add(seq, &entry);
+        for (seq, entry) in (first..).zip(&entries) {
+            stage.overlay.add(seq, entry);
             if let Entry::Message { key: Some(key), .. } = entry {
-                stage.keys.insert(key, seq);
+                stage.keys.insert(*key, seq);
             }
             stage.has_more_than_presence |= !matches!(entry, Entry::Presence { .. });
-            stage.erasures += usize::from(is_erasure(&entry));
         }
+        stage.erasures += erasures;
         let offset = self.active.end + stage.bytes.len() as u64;
         stage.placed.push((first, offset as u32));
         let head = Head {
@@ -247,19 +251,24 @@ impl<F: Files> Store<F> {
     }
 
     /// Whether the folder is in a state to take such a batch.
-    fn is_welcome(&self, batch: &Batch, stage: &Stage) -> Result<(), Refusal> {
+    fn is_welcome(
+        &self,
+        batch: &Batch,
+        entries: &[Entry<'_>],
+        erasures: usize,
+        stage: &Stage,
+    ) -> Result<(), Refusal> {
         if self.is_read_only {
             return Err(Refusal::ReadOnly);
         }
         let is_deletion =
-            |entry: Entry<'_>| is_erasure(&entry) || matches!(entry, Entry::Record { value: None, .. });
+            |entry: &Entry<'_>| is_erasure(entry) || matches!(entry, Entry::Record { value: None, .. });
         let end = self.active.end + (stage.bytes.len() + batch.bytes().len()) as u64;
-        let is_full = self.is_full && !batch.entries().all(is_deletion);
+        let is_full = self.is_full && !entries.iter().all(is_deletion);
         // At the bound only if sealing has failed for long.
         if is_full || end + HEADER_BYTES as u64 > SEGMENT_BYTES_MAX {
             return Err(Refusal::StorageFull);
         }
-        let erasures = batch.entries().filter(is_erasure).count();
         if self.has_bad_tail || (erasures > 0 && stage.erasures + erasures > 2 * ERASURES_MAX) {
             return Err(Refusal::Busy(JOURNAL_RETRY_MS));
         }
@@ -272,9 +281,10 @@ impl<F: Files> Store<F> {
         if let Some(seq) = catalog.index.keyed(key) {
             return Ok(Some(seq));
         }
-        let sealed = catalog.sealed.clone();
+        let newest = catalog.sealed.iter().rev().map(|one| one.first);
+        let firsts: Vec<u64> = newest.filter(|first| self.filters.may_have(*first, key)).collect();
         drop(catalog);
-        keys::find(&self.files, &sealed, key)
+        keys::find(&self.files, &firsts, key)
     }
 
     fn write(&mut self, stage: &Stage) -> Result<(), Failure> {
@@ -366,8 +376,9 @@ impl<F: Files> Store<F> {
         let mut catalog = self.catalog.lock();
         let committed = settled.iter().filter(|one| matches!(one.outcome, Outcome::Committed(_)));
         for (&(first, offset), one) in stage.placed.iter().zip(committed) {
-            catalog.index.add(first, offset, one.batch.bytes());
-            for (seq, entry) in (first..).zip(one.batch.entries()) {
+            for (place, entry) in (0..).zip(one.batch.entries()) {
+                let seq = first + u64::from(place);
+                catalog.index.add_one(first, place, offset, &entry);
                 self.state.apply(seq, self.clock, &entry);
                 catalog.erasures.apply(seq, first, self.clock, &entry);
             }

@@ -14,7 +14,9 @@
 
 use super::catalog::Sealed;
 use super::files::{Files, folder, keeper_name, replace, segment_name, write_all};
+use super::filter::Filter;
 use super::index::channels;
+use super::keys;
 use super::rewrite::{Copy, Footer, Guide, Mode};
 use super::scan::index_of;
 use super::segment::Kind;
@@ -146,6 +148,8 @@ impl<F: Files> Store<F> {
         let index = std::mem::take(&mut catalog.index);
         let bytes = self.active.end;
         let (own, messages) = (self.active.header.first, index.messages());
+        let keys = index.keys();
+        self.filters.insert(own, Filter::new(keys.len(), keys));
         catalog.sealed.push(Sealed { first: own, last: self.head, bytes, oldest, newest, messages });
         catalog.active = first;
         drop(catalog);
@@ -203,7 +207,7 @@ impl<F: Files> Store<F> {
             self.work = Work::Merge(copy.map_err(|error| self.failure(&error))?);
             return Ok(true);
         }
-        let Some(oldest) = oldest.filter(|_| is_over) else { return Ok(false) };
+        let Some(oldest) = oldest.filter(|_| is_over) else { return Ok(self.make_filter()) };
         if self.state.kept.any(oldest.first, oldest.last) {
             let header = self.header(Kind::Keeper, oldest.first, 0);
             let sources = [segment_name(oldest.first)].into();
@@ -213,6 +217,22 @@ impl<F: Files> Store<F> {
             self.drop_oldest(oldest)?;
         }
         Ok(true)
+    }
+
+    /// Makes the filter of the newest segment that has none, after a start. Whether it made one.
+    fn make_filter(&mut self) -> bool {
+        let catalog = self.catalog.lock();
+        let mut newest = catalog.sealed.iter().rev();
+        let lacking = newest.find(|one| self.filters.lacks(one.first, one.messages as usize));
+        let Some(first) = lacking.map(|one| one.first) else { return false };
+        drop(catalog);
+        match keys::filter(&self.files, first) {
+            Ok(Some(filter)) => self.filters.insert(first, filter),
+            // Damaged keys find nothing, whoever looks.
+            Ok(None) => self.filters.insert(first, Filter::new(0, [].iter())),
+            Err(_) => return false,
+        }
+        true
     }
 
     /// Whether the oldest segment is more than is to be kept.
@@ -230,6 +250,8 @@ impl<F: Files> Store<F> {
         let mut catalog = self.catalog.lock();
         catalog.sealed.retain(|one| one.first != oldest.first);
         catalog.generation += 1;
+        drop(catalog);
+        self.filters.remove(oldest.first);
         Ok(())
     }
 

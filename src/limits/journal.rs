@@ -68,6 +68,10 @@ pub const SEGMENT_CHANNELS: usize = 65_536;
 /// Bytes of a segment's index as it is read: 12 for each message, 144 for each channel.
 pub const INDEX_BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// Bytes of the filters that tell in which segments a key is not: 26 million keys. Those of older segments
+/// are looked for on disk.
+pub const KEY_FILTERS_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// Milliseconds after which a segment that does not fill is closed, at most. It is what lets a quiet server's
 /// messages grow old.
 pub const SEGMENT_MS_MAX: u64 = 24 * 60 * 60 * 1000;
